@@ -1,0 +1,226 @@
+"""Random numbers that depend on (seed, epoch, sample index, draw number) and on nothing else.
+
+A sequential generator gives a sample different numbers when another sample is drawn before it, so its batches
+change with the number of loader workers. Here every number is a pure function of its address: the counter-based
+generator Philox4x32-10 encrypts the counter (index, epoch, draw) under the key `seed`. The same function takes
+Python integers (one sample) and NumPy arrays (a batch at once) and gives the same bits for both.
+
+The loader sets the current stream around each sample; a transform asks `current_stream()` for it:
+
+    if current_stream().uniform() < self.p: ...
+
+Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011), section 3.3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+_MASK32 = 0xFFFFFFFF
+_ROUNDS = 10
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+
+BATCH_INDEX = 1 << 63  # batch-level streams live at this index and above, out of every sample's way
+_PROCESS_EPOCH = _MASK32  # the epoch whose numbers only the process-wide stream uses
+
+
+def random_bits(seed: int, epoch: int, index: Any, draw: Any) -> Any:
+    """Return the 64 random bits at an address.
+
+    Args:
+        seed: the key, its lower 64 bits count.
+        epoch: from 0 to 2**32 - 1.
+        index: of the sample, from 0 to 2**64 - 1: an int, or a uint64 array.
+        draw: the number of the draw within the sample, from 0 to 2**32 - 1: an int, or a uint64 array that
+            broadcasts with `index`.
+
+    Returns:
+        An int, or a uint64 array of the broadcast shape.
+    """
+    key0, key1 = seed & _MASK32, (seed >> 32) & _MASK32
+    x0, x1, x2, x3 = index & _MASK32, index >> 32, epoch & _MASK32, draw
+    for _ in range(_ROUNDS):
+        a, b = x0 * _MULTIPLIERS[0], x2 * _MULTIPLIERS[1]
+        x0, x1, x2, x3 = (b >> 32) ^ x1 ^ key0, b & _MASK32, (a >> 32) ^ x3 ^ key1, a & _MASK32
+        key0, key1 = (key0 + _KEY_STEPS[0]) & _MASK32, (key1 + _KEY_STEPS[1]) & _MASK32
+    return (x1 << 32) | x0
+
+
+class SampleStream:
+    """The random numbers of one sample in one epoch, in the order they are asked for.
+
+    Args:
+        seed: of the run.
+        epoch: from 0.
+        index: of the sample in its dataset.
+    """
+
+    def __init__(self, seed: int, epoch: int, index: int):
+        self.seed, self.epoch, self.index = seed, epoch, int(index)
+        self._draw = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(seed={self.seed}, epoch={self.epoch}, index={self.index})"
+
+    def bits(self) -> int:
+        """Return the next 64 random bits as an int."""
+        value = random_bits(self.seed, self.epoch, self.index, self._draw)
+        self._draw += 1
+        return value
+
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """Return a number from [low, high) with 53 random bits."""
+        return low + (high - low) * ((self.bits() >> 11) * 2.0**-53)
+
+    def integers(self, low: int, high: int) -> int:
+        """Return an integer from low to high - 1."""
+        return low + int((high - low) * self.uniform())
+
+    def permutation(self, n: int) -> list[int]:
+        """Return 0 .. n - 1 in random order (the order that sorts `n` draws)."""
+        draws = [self.bits() for _ in range(n)]
+        return sorted(range(n), key=draws.__getitem__)
+
+    def generator(self) -> np.random.Generator:
+        """Return a NumPy generator seeded by the next draw, for distributions that are not offered here."""
+        return np.random.Generator(np.random.Philox(self.bits()))
+
+
+class BatchStream:
+    """The streams of many samples side by side: each method draws once for every sample.
+
+    Row i gives, draw for draw, what `SampleStream(seed, epoch, indices[i])` gives.
+
+    Args:
+        seed: of the run.
+        epoch: from 0.
+        indices: (n,) indices of the samples in their dataset.
+    """
+
+    def __init__(self, seed: int, epoch: int, indices: Any):
+        self.seed, self.epoch = seed, epoch
+        self.indices = np.asarray(indices, dtype=np.uint64)
+        self._rows = np.arange(len(self.indices))
+        self._draws = np.zeros(len(self.indices), dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def rows(self, selection: np.ndarray) -> BatchStream:
+        """Return the streams of some rows; what they draw moves on these rows alone.
+
+        Args:
+            selection: a boolean mask (n,) or integer rows without repetition.
+        """
+        part = BatchStream.__new__(BatchStream)
+        part.seed, part.epoch, part.indices = self.seed, self.epoch, self.indices[selection]
+        part._rows = self._rows[selection]
+        part._draws = self._draws
+        return part
+
+    def bits(self) -> np.ndarray:
+        """Return the next 64 random bits of every sample: (n,) uint64."""
+        draws = self._draws[self._rows]
+        self._draws[self._rows] = draws + 1
+        return random_bits(self.seed, self.epoch, self.indices, draws)
+
+    def uniform(self, low: Any = 0.0, high: Any = 1.0) -> np.ndarray:
+        """Return (n,) float64 numbers from [low, high); the bounds are numbers or (n,) arrays."""
+        return low + (high - low) * ((self.bits() >> 11) * 2.0**-53)
+
+    def integers(self, low: Any, high: Any) -> np.ndarray:
+        """Return (n,) int64 numbers from low to high - 1; the bounds are integers or (n,) arrays."""
+        return low + ((high - low) * self.uniform()).astype(np.int64)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """Return (len(self), n) int64: in every row 0 .. n - 1 in that sample's random order."""
+        draws = np.stack([self.bits() for _ in range(n)], axis=1)
+        return np.argsort(draws, axis=1, kind="stable")
+
+    def generators(self) -> list[np.random.Generator]:
+        """Return one NumPy generator for every sample, seeded by its next draw."""
+        return [np.random.Generator(np.random.Philox(int(bits))) for bits in self.bits()]
+
+
+class _ProcessStream(SampleStream):
+    """The stream outside any loader: sequential, seeded by `manual_seed`, else by the system."""
+
+    def __init__(self, seed: int):
+        super().__init__(seed, _PROCESS_EPOCH, 0)
+
+    def bits(self) -> int:
+        self.index, draw = divmod(self._draw, 1 << 32)
+        self._draw += 1
+        return random_bits(self.seed, self.epoch, self.index, draw)
+
+
+_process_stream = _ProcessStream(int.from_bytes(os.urandom(8), "little"))
+_current: ContextVar[SampleStream | BatchStream | None] = ContextVar("current_stream", default=None)
+
+
+def seed_process_stream(seed: int) -> None:
+    """Restart the stream that is current outside any loader; `manual_seed` calls this."""
+    global _process_stream
+    _process_stream = _ProcessStream(seed)
+
+
+def current_stream() -> SampleStream:
+    """Return the stream of the sample being loaded, or the process-wide one outside any loader.
+
+    Raises:
+        RuntimeError: a whole batch is being transformed in array code; that code asks `current_batch_stream`.
+    """
+    stream = _current.get()
+    if isinstance(stream, BatchStream):
+        raise RuntimeError(
+            "current_stream: a batch is being transformed as one array; use current_batch_stream()"
+        )
+    return _process_stream if stream is None else stream
+
+
+def current_batch_stream(n: int) -> BatchStream:
+    """Return the streams of the `n` samples that are being transformed as one array.
+
+    Outside a loader they are new streams under a seed that the process-wide stream draws.
+
+    Raises:
+        RuntimeError: the streams in force are not those of `n` samples.
+    """
+    stream = _current.get()
+    if isinstance(stream, BatchStream):
+        if len(stream) != n:
+            raise RuntimeError(
+                f"current_batch_stream: the streams are those of {len(stream)} samples, not {n}"
+            )
+        return stream
+    return BatchStream(current_stream().bits(), 0, np.arange(n))
+
+
+@contextmanager
+def sample_stream(seed: int, epoch: int, index: int) -> Iterator[SampleStream]:
+    """Make one sample's stream the current one in this context."""
+    with _use(SampleStream(seed, epoch, index)) as stream:
+        yield stream
+
+
+@contextmanager
+def batch_stream(seed: int, epoch: int, indices: Any) -> Iterator[BatchStream]:
+    """Make the streams of a batch of samples the current ones in this context."""
+    with _use(BatchStream(seed, epoch, indices)) as stream:
+        yield stream
+
+
+@contextmanager
+def _use(stream: Any) -> Iterator[Any]:
+    token = _current.set(stream)
+    try:
+        yield stream
+    finally:
+        _current.reset(token)
