@@ -1,0 +1,50 @@
+"""Train small image classifiers on an own tensor and autograd engine, with PyTorch's names.
+
+`import tinytrain as tt` offers what `import torch` does. Names are loaded when they are first used, so that the
+command line starts at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tinytrain.namespace import *
+
+__version__ = "0.1.0"
+
+_SUBMODULES = ("autograd", "cuda", "datasets", "models", "nn", "optim", "transforms", "utils")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"tinytrain.{name}")
+    if name.startswith("__"):
+        raise AttributeError(f"module 'tinytrain' has no attribute {name!r}")
+    namespace = importlib.import_module("tinytrain.namespace")
+    if name not in namespace.__all__:
+        raise AttributeError(f"module 'tinytrain' has no attribute {name!r}")
+    value = globals()[name] = getattr(namespace, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    namespace = importlib.import_module("tinytrain.namespace")
+    return sorted({*globals(), *namespace.__all__, *_SUBMODULES})
+
+
+class _Package(ModuleType):
+    """The package as a module on which `tensor` and `device` are the function and the class.
+
+    Importing the files of the same names would otherwise put the modules in their place.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("device", "tensor") or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

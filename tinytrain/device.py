@@ -1,0 +1,163 @@
+"""Where arrays live: NumPy on the CPU, CuPy on an NVIDIA GPU. The only module that imports CuPy."""
+
+from __future__ import annotations
+
+import functools
+import re
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tinytrain.errors import DeviceError
+
+Array = Any
+"""A NumPy or CuPy array; the two share the interface that the engine uses."""
+
+
+class device:
+    """A place for tensors: `device("cpu")`, `device("cuda")`, `device("cuda", 1)`, `device("auto")`.
+
+    Naming a device does not touch it; `require` does.
+
+    Args:
+        type: `cpu`, `cuda`, `cuda:N` or `auto` (the first GPU that works, else the CPU).
+        index: which GPU, from 0.
+
+    Raises:
+        RuntimeError: the name is not one of these.
+    """
+
+    __slots__ = ("index", "type")
+
+    type: str
+    index: int | None
+
+    def __init__(self, type: str | device | int, index: int | None = None):
+        if isinstance(type, device):
+            self.type, self.index = type.type, type.index
+            return
+        if isinstance(type, int) and not isinstance(type, bool):
+            type, index = "cuda", type
+        if type == "auto":
+            type = "cuda" if cuda_problem() is None else "cpu"
+        match = re.fullmatch(r"(cpu|cuda)(?::(\d{1,3}))?", type) if isinstance(type, str) else None
+        if match is None:
+            raise RuntimeError(f"Expected one of cpu, cuda, cuda:N, auto as device; got {type!r}")
+        if match[2] is not None and index is not None:
+            raise RuntimeError(f"device index given twice: {type!r} and index={index}")
+        self.type = match[1]
+        self.index = int(match[2]) if match[2] is not None else index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
+
+
+CPU = device("cpu")
+
+
+@functools.cache
+def cuda_problem() -> str | None:
+    """Return why no GPU can be used, with the remedy, or None where one can."""
+    try:
+        cupy = _cupy()
+    except ImportError as error:
+        if error.name == "cupy":
+            return "CuPy is not installed: pip install 'tinytrain[cuda13]' (or [cuda12], by your driver)"
+        return f"CuPy is installed but cannot be imported: {error}"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return f"CuPy finds no usable GPU or driver: {error}"
+    return None if count else "this machine has no NVIDIA GPU"
+
+
+def cuda_is_available() -> bool:
+    """Return whether a tensor can be put on a GPU here."""
+    return cuda_problem() is None
+
+
+def cuda_device_count() -> int:
+    """Return how many GPUs can be used."""
+    return 0 if cuda_problem() else int(_cupy().cuda.runtime.getDeviceCount())
+
+
+def require(where: device | str | int | None) -> device:
+    """Return the device meant by `where` (None: the CPU), after checking that it is there.
+
+    Raises:
+        DeviceError: there is no such GPU; the message says why and what to do.
+    """
+    if where is None:
+        return CPU
+    wanted = where if isinstance(where, device) else device(where)
+    if wanted.type == "cpu":
+        return CPU
+    problem = cuda_problem()
+    if problem is not None:
+        raise DeviceError(f"device {str(wanted)!r} is not available: {problem}", remedy="Or use device cpu")
+    count = cuda_device_count()
+    if wanted.index is None:
+        return device("cuda", int(_cupy().cuda.runtime.getDevice()))
+    if wanted.index >= count:
+        raise DeviceError(f"device {str(wanted)!r} is not available: there are {count} GPUs, counted from 0")
+    return wanted
+
+
+def array_module(array: Array) -> ModuleType:
+    """Return the module whose functions work on `array`: numpy or cupy."""
+    return np if isinstance(array, (np.ndarray, np.generic)) else _cupy()
+
+
+def module_of(where: device) -> ModuleType:
+    """Return the array module of a device."""
+    return np if where.type == "cpu" else _cupy()
+
+
+def device_of(array: Array) -> device:
+    """Return the device that `array` lies on."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return CPU
+    return device("cuda", int(array.device.id))
+
+
+def move(array: Array, to: device) -> Array:
+    """Return `array` on the device `to`; the same array where it is there already."""
+    here = device_of(array)
+    if here == to:
+        return array
+    if to.type == "cpu":
+        return _cupy().asnumpy(array)
+    with _cupy().cuda.Device(to.index or 0):
+        return _cupy().asarray(array)
+
+
+def scatter_add(target: Array, index: Any, values: Array) -> None:
+    """Add `values` into `target[index]` in place; an element named twice is added twice."""
+    if isinstance(target, np.ndarray):
+        np.add.at(target, index, values)
+    else:
+        _cupy().add.at(target, index, values)
+
+
+def synchronize(where: device | None = None) -> None:
+    """Wait until the GPU has finished what was asked of it; nothing to do on the CPU."""
+    if cuda_problem() is None and (where is None or where.type == "cuda"):
+        _cupy().cuda.get_current_stream().synchronize()
+
+
+@functools.cache
+def _cupy() -> ModuleType:
+    import cupy
+
+    return cupy

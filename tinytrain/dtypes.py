@@ -1,0 +1,143 @@
+"""Element types: PyTorch's names and promotion rules over NumPy's types.
+
+There is no bfloat16 and no complex type: NumPy has no bfloat16, and image classifiers need neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}
+"""NumPy's kind letters as promotion categories: bool below integers below floats."""
+
+
+class dtype:
+    """An element type of a tensor.
+
+    Attributes:
+        name: PyTorch's name, as in `float32`.
+        numpy: the NumPy type of the same layout.
+        itemsize: bytes per element.
+        is_floating_point: whether it is a floating type.
+    """
+
+    __slots__ = ("is_floating_point", "itemsize", "kind", "name", "numpy")
+
+    is_complex = False
+
+    def __init__(self, name: str):
+        self.name = name
+        self.numpy = np.dtype(name)
+        self.itemsize = self.numpy.itemsize
+        self.is_floating_point = self.numpy.kind == "f"
+        self.kind = KINDS[self.numpy.kind]
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it can hold negative values."""
+        return self.numpy.kind in "fi"
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return "bool_" if self.name == "bool" else self.name
+
+
+bool_ = dtype("bool")
+uint8 = dtype("uint8")
+int8 = dtype("int8")
+int16 = short = dtype("int16")
+int32 = dtype("int32")
+int64 = long = dtype("int64")
+float16 = half = dtype("float16")
+float32 = dtype("float32")
+float64 = double = dtype("float64")
+
+ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
+_BY_NUMPY = {each.numpy: each for each in ALL}
+_BY_NAME = {each.name: each for each in ALL}
+_default = float32
+
+
+def from_numpy_dtype(numpy_dtype: Any) -> dtype:
+    """Return the dtype of a NumPy type.
+
+    Raises:
+        TypeError: tensors have no such element type.
+    """
+    found = _BY_NUMPY.get(numpy_dtype)
+    if found is None:
+        found = _BY_NUMPY.get(np.dtype(numpy_dtype).newbyteorder("="))
+    if found is None:
+        names = ", ".join(each.name for each in reversed(ALL))
+        raise TypeError(
+            f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}. The supported types are: {names}"
+        )
+    return found
+
+
+def as_dtype(value: Any) -> dtype:
+    """Return `value` as a dtype: a dtype, its name, or Python's bool, int, float.
+
+    Raises:
+        TypeError: it names no element type of ours.
+    """
+    if isinstance(value, dtype):
+        return value
+    if value is bool:
+        return bool_
+    if value is int:
+        return int64
+    if value is float:
+        return float64
+    if isinstance(value, str) and value in _BY_NAME:
+        return _BY_NAME[value]
+    raise TypeError(f"dtype must be one of {', '.join(_BY_NAME)}; got {value!r}")
+
+
+def get_default_dtype() -> dtype:
+    """Return the floating type that Python floats become in a tensor; float32 unless changed."""
+    return _default
+
+
+def set_default_dtype(value: dtype) -> None:
+    """Set the floating type that Python floats become in a tensor.
+
+    Raises:
+        TypeError: `value` is not a floating type.
+    """
+    global _default
+    if not as_dtype(value).is_floating_point:
+        raise TypeError(f"only floating-point types are supported as the default type; got {value!r}")
+    _default = as_dtype(value)
+
+
+def promote_types(first: dtype, second: dtype) -> dtype:
+    """Return the smallest type that both fit into by PyTorch's rules.
+
+    Unlike NumPy's, an integer never widens a float: int64 with float16 gives float16.
+    """
+    if first is second or second.kind < first.kind == 2:
+        return first
+    if first.kind < second.kind == 2:
+        return second
+    return _BY_NUMPY[np.promote_types(first.numpy, second.numpy)]
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Return whether a value of `from_` may be stored in place in a tensor of `to`: never down a category."""
+    return from_.kind <= to.kind
+
+
+def finfo(type: dtype | None = None) -> np.finfo:
+    """Return the limits of a floating type (`eps`, `max`, `min`, `tiny`), by default the default dtype's."""
+    return np.finfo((type or _default).numpy)
+
+
+def iinfo(type: dtype) -> np.iinfo:
+    """Return the limits (`min`, `max`, `bits`) of an integer type."""
+    return np.iinfo(type.numpy)

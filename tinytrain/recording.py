@@ -1,0 +1,176 @@
+"""How results enter the tape: fresh ones, views of a memory, and changes in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinytrain import dtypes
+from tinytrain.device import Array, array_module
+from tinytrain.tape import JointRule, Node, Rule, is_grad_enabled
+from tinytrain.tensor import Replay, Tensor, View, wrap
+
+
+def record(
+    array: Array,
+    name: str,
+    inputs: tuple[Tensor, ...],
+    rules: tuple[Rule, ...] | JointRule,
+    saved: tuple[Tensor, ...] = (),
+    saves_output: bool = False,
+) -> Tensor:
+    """Return a fresh result, recorded where one of its inputs requires gradients.
+
+    Args:
+        array: the result; nobody else may hold its memory.
+        name: PyTorch's name of the operation, as in `Mul`.
+        inputs: the differentiable operands.
+        rules: one callable per input from the output's gradient to the input's, or one for all, `(g, needs)`.
+        saved: tensors whose values the rules read.
+        saves_output: whether the rules read the result's values.
+    """
+    result = wrap(array)
+    if is_grad_enabled():
+        edges = tuple([each.edge() for each in inputs])
+        for edge in edges:
+            if edge is not None:
+                versions = [(each._storage, each._storage.version) for each in saved]
+                if saves_output:
+                    versions.append((result._storage, 0))
+                result._node = Node(name, edges, rules, versions)
+                break
+    return result
+
+
+def record_view(base: Tensor, array: Array, name: str, rule: Rule, replay: Replay) -> Tensor:
+    """Return a result that shares the memory of `base`.
+
+    Args:
+        base: the tensor viewed.
+        array: the view of `base.strided_array()`.
+        name: PyTorch's name of the operation, as in `Transpose`.
+        rule: from the view's gradient to the base's.
+        replay: redoes the view on any array of the base's shape and strides.
+    """
+    view = record(array, name, (base,), (rule,))
+    view._is_strided = True
+    view._storage = base._storage
+    if base._view is None:
+        root, whole = base, replay
+    else:
+        root, first = base._view.base, base._view.replay
+
+        def whole(a: Array) -> Array:
+            return replay(first(a))
+
+    view._view = View(root, whole, view._storage.rewrites)
+    return view
+
+
+def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
+    """Give `target` new values in place, in its memory and on the tape; return it.
+
+    Args:
+        target: the tensor to change.
+        values: computes the new values as a tensor of the same shape from a tensor that stands for the old ones.
+
+    Raises:
+        RuntimeError: the tensor is a leaf that requires gradients, or the values have another shape or a wider type.
+    """
+    recording = is_grad_enabled()
+    if recording:
+        refuse_leaf(target)
+    result = values(_old_values(target) if recording else target)
+    if result.array.shape != target._array.shape:
+        raise RuntimeError(
+            f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(result.shape)}"
+        )
+    if not dtypes.can_cast(result.dtype, target.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}"
+        )
+    if result is not target:
+        write(target, ..., result.array)
+        if recording:
+            change_history(target, result)
+    return target
+
+
+def write(target: Tensor, index: Any, values: Any) -> None:
+    """Store `values` at `target[index]` in memory and count the change; the tape does not hear of it.
+
+    Raises:
+        RuntimeError: the tensor is expanded (elements share memory) or read-only.
+    """
+    array = target._array
+    if isinstance(array, np.ndarray) and not array.flags.writeable:
+        raise RuntimeError(
+            "unsupported operation: elements of the written-to tensor share a single memory location, "
+            "or its memory is read-only. Please clone() the tensor before performing the operation"
+        )
+    array[index] = values
+    target._storage.version += 1
+
+
+def refuse_leaf(target: Tensor) -> None:
+    """Raise a RuntimeError where a change in place would lose the gradient of a leaf."""
+    if target._requires_grad:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if target._view is not None and target._view.base._requires_grad:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+
+
+def change_history(target: Tensor, result: Tensor) -> None:
+    """Make `target`'s place on the tape that of `result`, whose values it now holds, and its base's with it."""
+    node = result._node
+    if node is not None:
+        node.saved = [
+            (target._storage, target._storage.version) if storage is result._storage else (storage, version)
+            for storage, version in node.saved
+        ]
+    target._storage.rewrites += 1
+    view = target._view
+    if view is None:
+        target._node = node
+        return
+    old = view.base._node
+    if old is None and node is None:
+        return
+    view.base._node = Node(
+        "CopySlices", (old, *(() if node is None else node.edges)), _copy_slices(view, node)
+    )
+    target._renew_view()
+
+
+def _old_values(target: Tensor) -> Tensor:
+    """Return a tensor with `target`'s values, in memory of its own, and its place on the tape."""
+    old = wrap(target._array.copy(order="K"))
+    old._node = target.edge()
+    return old
+
+
+def _copy_slices(view: View, node: Node | None) -> JointRule:
+    """Return the rule for a base of which a view was overwritten with what `node` made.
+
+    The part of the gradient under the view goes to `node`, the rest to the base's old values.
+    """
+
+    def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
+        g_base = _in_base_layout(view, g)
+        part = view.replay(g_base)
+        g_view = part.copy()
+        part[...] = 0
+        return [g_base if needs[0] else None, *([] if node is None else node.gradients(g_view))]
+
+    return rule
+
+
+def _in_base_layout(view: View, g: Array) -> Array:
+    """Return a copy of `g` with the strides of the view's base, so that the view can be replayed on it."""
+    copy = array_module(g).empty_like(view.base.strided_array(), dtype=g.dtype)
+    copy[...] = g
+    return copy

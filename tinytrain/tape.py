@@ -1,0 +1,263 @@
+"""The tape: nodes that remember how a result was made, and the walk back over them.
+
+The engine knows no op. A node holds one gradient rule per input (or one joint rule for all of them) and edges to
+the nodes of those inputs; arrays go in, arrays come out. Gradients are first order: rules work on raw arrays and
+are not recorded themselves.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from tinytrain.device import Array
+
+Rule = Callable[[Array], Array]
+JointRule = Callable[[Array, tuple[bool, ...]], Sequence[Array | None]]
+Hook = Callable[[Array], Array | None]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_numbers = itertools.count()
+
+
+class Storage:
+    """What tensors that share memory share: how often it was written to, and how often its history was rewritten."""
+
+    __slots__ = ("rewrites", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.rewrites = 0
+
+
+class Node:
+    """One recorded operation.
+
+    Args:
+        name: PyTorch's name of the operation, as in `Mul`.
+        edges: the node of each differentiable input, None where no gradient is wanted.
+        rules: one rule per edge, or a joint rule `(g, needs) -> gradients`.
+        saved: pairs of a storage whose values the rules read and the version they must still have.
+    """
+
+    __slots__ = ("__weakref__", "edges", "hooks", "label", "number", "rules", "saved")
+
+    def __init__(
+        self,
+        name: str,
+        edges: tuple[Node | None, ...],
+        rules: tuple[Rule, ...] | JointRule | None,
+        saved: list[tuple[Storage, int]] | tuple[tuple[Storage, int], ...] = (),
+    ):
+        self.label = name
+        self.edges = edges
+        self.rules = rules
+        self.saved = saved
+        self.hooks: dict[int, Hook] | None = None
+        self.number = next(_numbers)
+
+    def name(self) -> str:
+        """Return PyTorch's name of this node: `MulBackward0`."""
+        return f"{self.label}Backward0"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that gradients go to next, each with output number 0, as in PyTorch."""
+        return tuple((edge, 0) for edge in self.edges)
+
+    def gradients(self, g: Array) -> Sequence[Array | None]:
+        """Return the gradient for every edge (None where not wanted), given the output's.
+
+        Raises:
+            RuntimeError: what the rules read was freed, or changed in place since.
+        """
+        if self.rules is None:
+            raise RuntimeError(
+                f"{self.name()}: trying to backward through the graph a second time; the saved values were freed by "
+                "the first. Pass retain_graph=True to the first backward"
+            )
+        for storage, version in self.saved:
+            if storage.version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"{self.name()} expected version {version}, found version {storage.version}. Use the form that "
+                    "returns a new tensor, or clone() before changing it"
+                )
+        if isinstance(self.rules, tuple):
+            return [
+                None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)
+            ]
+        return self.rules(g, tuple(edge is not None for edge in self.edges))
+
+    def release(self) -> None:
+        """Drop the rules and the values they hold; a rule that reads no values can be used again, as in PyTorch."""
+        if self.saved:
+            self.rules = None
+            self.saved = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """The end of a path: adds what arrives to a leaf tensor's `grad`.
+
+    Args:
+        deliver: called with the whole gradient of the leaf.
+    """
+
+    __slots__ = ("deliver", "variable")
+
+    def __init__(self, variable: Any, deliver: Callable[[Array], None]):
+        super().__init__("AccumulateGrad", (), ())
+        self.variable = variable
+        self.deliver = deliver
+
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
+    def release(self) -> None:
+        """Keep everything: a leaf takes gradients from any number of graphs."""
+
+
+def propagate(
+    roots: Iterable[tuple[Node, Array]],
+    *,
+    retain_graph: bool = False,
+    capture: Iterable[Node] = (),
+    accumulate: bool = True,
+) -> dict[Node, Array]:
+    """Walk back from `roots`, each with its gradient, and deliver gradients to the leaves.
+
+    A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
+    every use of a value before the value itself.
+
+    Args:
+        roots: nodes and the gradients that start there.
+        retain_graph: keep what the rules hold, for another walk.
+        capture: nodes whose whole gradient is wanted back.
+        accumulate: False leaves the `grad` of the leaves alone.
+
+    Returns:
+        The gradient of each captured node that was reached.
+    """
+    wanted = set(capture)
+    captured: dict[Node, Array] = {}
+    gradients: dict[Node, Array] = {}
+    queue: list[tuple[int, Node]] = []
+
+    def add(node: Node, g: Array) -> None:
+        known = gradients.get(node)
+        if known is None:
+            gradients[node] = g
+            heapq.heappush(queue, (-node.number, node))
+        else:
+            gradients[node] = known + g
+
+    for node, g in roots:
+        add(node, g)
+    while queue:
+        node = heapq.heappop(queue)[1]
+        g = gradients.pop(node)
+        if node.hooks:
+            for hook in list(node.hooks.values()):
+                changed = hook(g)
+                g = g if changed is None else changed
+        if node in wanted:
+            captured[node] = g
+        if isinstance(node, AccumulateGrad):
+            if accumulate:
+                node.deliver(g)
+            continue
+        for edge, part in zip(node.edges, node.gradients(g), strict=True):
+            if edge is not None and part is not None:
+                add(edge, part)
+        if not retain_graph:
+            node.release()
+    return captured
+
+
+class _Mode(threading.local):
+    grad = True
+
+
+_mode = _Mode()
+
+
+def is_grad_enabled() -> bool:
+    """Return whether operations are being recorded on this thread."""
+    return _mode.grad
+
+
+class set_grad_enabled:
+    """Switch recording on or off, at once, and back when used as a context manager.
+
+    Args:
+        mode: whether operations are recorded.
+    """
+
+    def __init__(self, mode: bool):
+        self.mode = mode
+        self.previous = _mode.grad
+        _mode.grad = mode
+
+    def __enter__(self) -> None:
+        _mode.grad = self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.grad = self.previous
+
+
+class _Switch:
+    """A context manager, and a decorator with or without parentheses, that sets whether operations are recorded."""
+
+    mode: bool
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        switch = super().__new__(cls)
+        return switch if function is None else switch(function)
+
+    def __enter__(self) -> None:
+        self.previous = _mode.grad
+        _mode.grad = self.mode
+
+    def __exit__(self, *_: object) -> None:
+        _mode.grad = self.previous
+
+    def __call__(self, function: Function) -> Function:
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            with type(self)():
+                return function(*args, **kwargs)
+
+        return run  # type: ignore[return-value]  # the wrapper has the signature of what it wraps
+
+
+class no_grad(_Switch):
+    """Record nothing inside: results do not require gradients."""
+
+    mode = False
+
+
+class enable_grad(_Switch):
+    """Record inside, also within `no_grad`."""
+
+    mode = True
+
+
+inference_mode = no_grad
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """Return `g` summed back to `shape`, the shape of an operand that was broadcast to `g`'s."""
+    if g.shape == shape:
+        return g
+    extra = g.ndim - len(shape)
+    axes = tuple(range(extra)) + tuple(
+        extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1
+    )
+    return g.sum(axis=axes, dtype=g.dtype, keepdims=True).reshape(shape) if axes else g.reshape(shape)

@@ -1,0 +1,602 @@
+"""The tensor that people hold: an array, its place on the tape, and what PyTorch calls its attributes.
+
+Operations live in `tinytrain.ops`; `ops/methods.py` makes methods of them. Here is what they stand on:
+the class and its fields; how results enter the tape is in `tinytrain.recording`.
+
+A freshly computed array may lie in memory in any order (activations are channels-last); people are told that it
+is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytrain import dtypes
+from tinytrain.tape import AccumulateGrad, Node, Storage
+from tinytrain.device import Array, array_module, device, device_of, move
+
+Replay = Callable[[Array], Array]
+
+
+class Size(tuple[int, ...]):
+    """The shape of a tensor: a tuple that knows its number of elements."""
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Return the product of the sizes."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"torch.Size([{', '.join(map(str, self))}])"
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        return Size(found) if isinstance(index, slice) else found
+
+    def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]  # sizes stay sizes, as in PyTorch
+        return Size(super().__add__(tuple(other)))
+
+
+class View:
+    """How a tensor shares the memory of another.
+
+    Args:
+        base: the tensor that owns the memory; never a view itself.
+        replay: redoes the view on an array of the base's shape and strides.
+        rewrites: the base's count of history rewrites when the view's own history was last right.
+    """
+
+    __slots__ = ("base", "replay", "rewrites")
+
+    def __init__(self, base: Tensor, replay: Replay, rewrites: int):
+        self.base = base
+        self.replay = replay
+        self.rewrites = rewrites
+
+    def scatter(self, g: Array) -> Array:
+        """Return the base's gradient: zeros with the view's gradient `g` in its place."""
+        g_base = array_module(g).zeros_like(self.base.strided_array(), dtype=g.dtype)
+        self.replay(g_base)[...] = g
+        return g_base
+
+
+class RemovableHandle:
+    """What registering a hook returns.
+
+    Args:
+        hooks: the table that the hook was entered in.
+        hook: what to call.
+    """
+
+    __slots__ = ("_hooks", "id")
+
+    _next_id = 0
+
+    def __init__(self, hooks: dict[int, Any], hook: Any):
+        self.id = RemovableHandle._next_id
+        RemovableHandle._next_id += 1
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        """Take the hook out; a second call does nothing."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+
+class Tensor:
+    """A multi-dimensional array on a device that can record how it was computed.
+
+    Args:
+        data: sizes of an uninitialised tensor, or values (an array, nested sequences) for a tensor of the
+            default dtype. `tinytrain.tensor` is the usual way to make one.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_accumulator",
+        "_array",
+        "_grad",
+        "_hooks",
+        "_is_strided",
+        "_node",
+        "_requires_grad",
+        "_storage",
+        "_view",
+    )
+
+    __array_priority__ = 1000
+    __hash__ = object.__hash__
+
+    _array: Array
+    _is_strided: bool
+    _node: Node | None
+    _requires_grad: bool
+    _grad: Tensor | None
+    _storage: Storage
+    _view: View | None
+    _hooks: dict[str, dict[int, Any]] | None
+    _accumulator: weakref.ref[Node] | None
+
+    def __init__(self, *data: Any):
+        numpy_dtype = dtypes.get_default_dtype().numpy
+        if len(data) == 1 and not isinstance(data[0], int):
+            source = data[0]
+            array = source.array if isinstance(source, Tensor) else np.asarray(source)
+            if isinstance(source, Size):
+                array = np.empty(source, numpy_dtype)
+            array = array.astype(numpy_dtype, copy=False)
+        else:
+            array = np.empty(data or (0,), numpy_dtype)
+        _initialise(self, array)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Let the type checker know that ops are attached as methods."""
+
+    # What the engine reads.
+
+    @property
+    def array(self) -> Array:
+        """The values as a NumPy or CuPy array in whatever memory order; not to be written to."""
+        return self._array
+
+    def strided_array(self) -> Array:
+        """Return the array with the strides that people are told of, for whatever shares its memory."""
+        if not self._is_strided:
+            if not self._array.flags.c_contiguous:
+                self._array = array_module(self._array).ascontiguousarray(self._array)
+            self._is_strided = True
+        return self._array
+
+    def edge(self) -> Node | None:
+        """Return the node that this tensor's gradient goes to, or None where none is wanted."""
+        if self._view is not None:
+            self._renew_view()
+        if self._node is not None:
+            return self._node
+        if not self._requires_grad:
+            return None
+        node = None if self._accumulator is None else self._accumulator()
+        if node is None:
+            node = AccumulateGrad(self, self._accumulate)
+            self._accumulator = weakref.ref(node)
+        return node
+
+    def _renew_view(self) -> None:
+        """Record the view again where the base, or another view of it, was changed in place since."""
+        view = self._view
+        assert view is not None
+        if view.rewrites != self._storage.rewrites:
+            view.rewrites = self._storage.rewrites
+            edge = view.base.edge()
+            self._node = None if edge is None else Node("AsStrided", (edge,), (view.scatter,))
+
+    def _accumulate(self, g: Array) -> None:
+        """Take the gradient of a whole backward: run the hooks, then add it to `grad`."""
+        hooks = self._hooks or {}
+        for hook in list(hooks.get("gradient", {}).values()):
+            changed = hook(wrap(g))
+            g = g if changed is None else changed.array
+        if self._grad is None:
+            self._grad = wrap(array_module(g).array(g, order="C"))
+        else:
+            self._grad._array = self._grad._array + g
+            self._grad._storage.version += 1
+        for hook in list(hooks.get("accumulated", {}).values()):
+            hook(self)
+
+    # Shape, type, place.
+
+    @property
+    def shape(self) -> Size:
+        """The sizes of the dimensions."""
+        return Size(self._array.shape)
+
+    def size(self, dim: int | None = None) -> Any:
+        """Return the shape, or the size of one dimension."""
+        if dim is None:
+            return self.shape
+        if not -self._array.ndim <= dim < self._array.ndim:
+            raise IndexError(
+                "Dimension out of range (expected to be in range of "
+                f"[{-max(self._array.ndim, 1)}, {max(self._array.ndim, 1) - 1}], but got {dim})"
+            )
+        return self._array.shape[dim]
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return self._array.ndim
+
+    def dim(self) -> int:
+        """Return the number of dimensions."""
+        return self._array.ndim
+
+    def numel(self) -> int:
+        """Return the number of elements."""
+        return self._array.size
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtypes.dtype:
+        """The element type."""
+        return dtypes.from_numpy_dtype(self._array.dtype)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes per element."""
+        return self._array.itemsize
+
+    def element_size(self) -> int:
+        """Return the bytes per element."""
+        return self._array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self._array.size * self._array.itemsize
+
+    @property
+    def device(self) -> device:
+        """The device that the values lie on."""
+        return device_of(self._array)
+
+    @property
+    def is_cuda(self) -> bool:
+        """Whether the values lie on a GPU."""
+        return self.device.type == "cuda"
+
+    def is_floating_point(self) -> bool:
+        """Return whether the elements are floats."""
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Return False: there are no complex tensors."""
+        return False
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Return whether the elements lie in memory in row-major order."""
+        return not self._is_strided or self._array.flags.c_contiguous
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Return how many elements lie between neighbours, of one dimension or all."""
+        array = self.strided_array()
+        strides = tuple(step // array.itemsize for step in array.strides)
+        return strides if dim is None else strides[dim]
+
+    def data_ptr(self) -> int:
+        """Return the address of the first element."""
+        array = self.strided_array()
+        return array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr
+
+    # Place on the tape.
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients flow to or through this tensor."""
+        return self._requires_grad or self.edge() is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Say whether `backward` shall fill `grad` of this leaf; return the tensor.
+
+        Raises:
+            RuntimeError: the elements are no floats, or the tensor is a result whose gradient cannot be switched off.
+        """
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError(
+                f"only Tensors of floating point dtype can require gradients; this one is {self.dtype.name}"
+            )
+        if not self.is_leaf:
+            if not requires_grad:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. Use detach() for a tensor "
+                    "that does not require grad"
+                )
+            return self
+        self._requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        self.edge()
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The node that made this tensor, None for a leaf."""
+        self.edge()
+        return self._node
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient gathered by `backward`, of the shape of the tensor."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
+                )
+            if value.array.shape != self._array.shape or value.dtype is not self.dtype:
+                raise RuntimeError(
+                    f"assigned grad has shape {list(value.shape)} and dtype {value.dtype.name}; "
+                    f"the tensor has {list(self.shape)} and {self.dtype.name}"
+                )
+        self._grad = value
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add the gradient of this tensor to the `grad` of every leaf it was computed from.
+
+        Args:
+            gradient: the gradient of this tensor, of its shape; may be left out for a single element.
+            retain_graph: keep the graph for another backward.
+            create_graph: not available; gradients are first order.
+            inputs: leaves to fill; all by default.
+
+        Raises:
+            RuntimeError: nothing here requires gradients, a shape is wrong, or the graph was freed.
+        """
+        from tinytrain.autograd import backward
+
+        backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs)
+
+    def detach(self) -> Tensor:
+        """Return a tensor with the same memory that does not require gradients."""
+        alias = _initialise(object.__new__(Tensor), self.strided_array())
+        alias._is_strided = True
+        alias._storage = self._storage
+        return alias
+
+    def detach_(self) -> Tensor:
+        """Forget how this tensor was computed; return it.
+
+        Raises:
+            RuntimeError: it is a view, whose history is its base's.
+        """
+        if self._view is not None:
+            raise RuntimeError("can't detach views in-place; use detach()")
+        self._node = None
+        self._requires_grad = False
+        return self
+
+    @property
+    def data(self) -> Tensor:
+        """The same memory outside the tape: changes to it are not seen by version checks."""
+        alias = self.detach()
+        alias._storage = Storage()
+        return alias
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self._array = value.strided_array()
+        self._is_strided = True
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call `hook` with the gradient of this tensor in every backward; what it returns replaces the gradient.
+
+        Raises:
+            RuntimeError: the tensor does not require gradients.
+        """
+        node = self.edge()
+        if node is None:
+            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+        if isinstance(node, AccumulateGrad):
+            return self._register("gradient", hook)
+        if node.hooks is None:
+            node.hooks = {}
+
+        def on_array(g: Array) -> Array | None:
+            changed = hook(wrap(g))
+            return None if changed is None else changed.array
+
+        return RemovableHandle(node.hooks, on_array)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call `hook` with this leaf each time `backward` has filled its `grad`.
+
+        Raises:
+            RuntimeError: the tensor is not a leaf that requires gradients.
+        """
+        if not isinstance(self.edge(), AccumulateGrad):
+            raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+        return self._register("accumulated", hook)
+
+    def _register(self, kind: str, hook: Callable[..., Any]) -> RemovableHandle:
+        if self._hooks is None:
+            self._hooks = {}
+        return RemovableHandle(self._hooks.setdefault(kind, {}), hook)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this result in `grad` too; nothing to do for a leaf."""
+        node = self.edge()
+        if node is None:
+            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+        if isinstance(node, AccumulateGrad) or (self._hooks and "retained" in self._hooks):
+            return
+
+        def keep(g: Array) -> None:
+            self._grad = wrap(g.copy()) if self._grad is None else wrap(self._grad.array + g)
+
+        node.hooks = {} if node.hooks is None else node.hooks
+        self._hooks = {**(self._hooks or {}), "retained": {}}
+        RemovableHandle(node.hooks, keep)
+
+    @property
+    def _version(self) -> int:
+        """How often the memory was written to in place."""
+        return self._storage.version
+
+    @property
+    def _base(self) -> Tensor | None:
+        """The tensor whose memory this one shares, None where it owns it."""
+        return None if self._view is None else self._view.base
+
+    # Values, as Python and NumPy see them.
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises:
+            RuntimeError: there is more than one, or none.
+        """
+        if self._array.size != 1:
+            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """Return the values as a NumPy array that shares the memory.
+
+        Args:
+            force: detach and copy to the CPU where that is needed.
+
+        Raises:
+            RuntimeError: the tensor requires gradients (use `detach().numpy()`).
+            TypeError: the values lie on a GPU (use `cpu()` first).
+        """
+        if force:
+            return move(self.strided_array(), device("cpu"))
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
+        if self.is_cuda:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+                "memory first."
+            )
+        return self.strided_array()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            how_many = "no values" if self._array.size == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind == "f" or self._array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._array.item())
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, value: Any) -> bool:
+        found = self._array == (value.array if isinstance(value, Tensor) else value)
+        return bool(found.any())
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0 and spec:
+            return format(self._array.item(), spec)
+        return object.__format__(self, spec)
+
+    def __repr__(self) -> str:
+        from tinytrain.printing import format_tensor
+
+        return format_tensor(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol. Use detach()"
+            )
+        copy = self._like(self._array.copy(order="K"))
+        memo[id(self)] = copy
+        copy._is_strided = self._is_strided
+        copy._requires_grad = self._requires_grad
+        copy._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        return copy
+
+    def _like(self, array: Array) -> Tensor:
+        """Return a leaf of this tensor's class around `array`."""
+        return _initialise(object.__new__(type(self)), array)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if not self.is_leaf:
+            raise RuntimeError("only leaf tensors can be pickled; use detach()")
+        return _restore, (type(self), move(self.strided_array(), device("cpu")), self._requires_grad)
+
+
+def _restore(kind: type[Tensor], array: np.ndarray, requires_grad: bool) -> Tensor:
+    """Rebuild a pickled tensor."""
+    tensor = _initialise(object.__new__(kind), array)
+    tensor._is_strided = True
+    tensor._requires_grad = requires_grad
+    return tensor
+
+
+def _initialise(tensor: Tensor, array: Array) -> Tensor:
+    """Fill in the fields of a leaf around `array`."""
+    if isinstance(array, np.generic):
+        array = np.asarray(array)
+    tensor._array = array
+    tensor._is_strided = False
+    tensor._node = None
+    tensor._requires_grad = False
+    tensor._grad = None
+    tensor._storage = Storage()
+    tensor._view = None
+    tensor._hooks = None
+    tensor._accumulator = None
+    return tensor
+
+
+def wrap(array: Array) -> Tensor:
+    """Return a tensor around a fresh array that no one else holds, outside the tape."""
+    return _initialise(object.__new__(Tensor), array)
+
+
+def share(array: Array) -> Tensor:
+    """Return a tensor around an array that others hold too: its strides are kept as they are."""
+    tensor = wrap(array)
+    tensor._is_strided = True
+    return tensor
