@@ -1,0 +1,297 @@
+"""Arithmetic of two operands, with broadcasting and PyTorch's type promotion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytrain import dtypes
+from tinytrain.device import array_module
+from tinytrain.ops.common import cast, is_number, operands, result_type
+from tinytrain.recording import record
+from tinytrain.tape import unbroadcast
+from tinytrain.tensor import Tensor, wrap
+
+__all__ = [
+    "add",
+    "div",
+    "divide",
+    "fill",
+    "floor_divide",
+    "fmod",
+    "maximum",
+    "minimum",
+    "mul",
+    "multiply",
+    "pow",
+    "remainder",
+    "rsub",
+    "square",
+    "sub",
+    "subtract",
+    "true_divide",
+]
+
+
+def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """Return `input + alpha * other`.
+
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with `input`.
+        alpha: a factor of `other`; an integer where both operands are integers.
+
+    Raises:
+        RuntimeError: the shapes do not broadcast, or `alpha` is a float among integers.
+    """
+    if alpha != 1:
+        other = _scaled(input, other, alpha)
+    a, b = operands(input, other)
+    out = a.array + _checked(a, b).array
+    return record(
+        out, "Add", (a, b), (lambda g: unbroadcast(g, a.array.shape), lambda g: unbroadcast(g, b.array.shape))
+    )
+
+
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """Return `input - alpha * other`; arguments and errors as for `add`.
+
+    Raises:
+        RuntimeError: an operand is boolean, as well.
+    """
+    if alpha != 1:
+        other = _scaled(input, other, alpha)
+    a, b = operands(input, other)
+    if dtypes.bool_ in (_dtype(input), _dtype(other)):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    out = a.array - _checked(a, b).array
+    return record(
+        out, "Sub", (a, b), (lambda g: unbroadcast(g, a.array.shape), lambda g: unbroadcast(-g, b.array.shape))
+    )
+
+
+def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """Return `other - alpha * input`."""
+    return sub(other, input, alpha=alpha)
+
+
+def mul(input: Any, other: Any) -> Tensor:
+    """Return the product `input * other`, element by element."""
+    a, b = operands(input, other)
+    x, y = a.array, _checked(a, b).array
+    return record(
+        x * y,
+        "Mul",
+        (a, b),
+        (lambda g: unbroadcast(g * y, x.shape), lambda g: unbroadcast(g * x, y.shape)),
+        saved=(a, b),
+    )
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """Return the quotient `input / other`, element by element.
+
+    Args:
+        input: a tensor or a number.
+        other: a tensor or a number that broadcasts with `input`.
+        rounding_mode: None for true division of floats; `trunc` rounds towards zero, `floor` downwards, both
+            keeping integers.
+
+    Raises:
+        RuntimeError: the rounding mode is another, or integers are divided by zero.
+    """
+    if rounding_mode == "floor":
+        return _rounded_division(input, other, np.floor_divide, "floor")
+    if rounding_mode == "trunc":
+        return _rounded_division(input, other, _truncated_quotient, "trunc")
+    if rounding_mode is not None:
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+        )
+    a, b = operands(input, other, to_float=True)
+    x, y = a.array, _checked(a, b).array
+    with np.errstate(all="ignore"):
+        out = x / y
+    return record(
+        out,
+        "Div",
+        (a, b),
+        (lambda g: unbroadcast(g / y, x.shape), lambda g: unbroadcast(-g * (x / y) / y, y.shape)),
+        saved=(a, b),
+    )
+
+
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """Return `input / other` rounded downwards."""
+    return div(input, other, rounding_mode="floor")
+
+
+def remainder(input: Any, other: Any) -> Tensor:
+    """Return `input - other * floor(input / other)`: the remainder with the divisor's sign, Python's `%`."""
+    return _remainder(input, other, np.remainder, np.floor, "Remainder")
+
+
+def fmod(input: Any, other: Any) -> Tensor:
+    """Return `input - other * trunc(input / other)`: the remainder with the dividend's sign, C's `fmod`."""
+    return _remainder(input, other, np.fmod, np.trunc, "Fmod")
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """Return `input` to the power `exponent`, element by element.
+
+    Raises:
+        RuntimeError: integers are raised to a negative integer number.
+    """
+    if is_number(exponent) and result_type(input, exponent).kind < 2 and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    a, b = operands(input, exponent)
+    x, y = a.array, _checked(a, b).array
+    xp = array_module(x)
+    with np.errstate(all="ignore"):
+        out = xp.asarray(x**y)
+
+    def base_rule(g: Any) -> Any:
+        with np.errstate(all="ignore"):
+            slope = xp.where(y == 0, xp.zeros((), x.dtype), y * x ** (y - 1))
+        return unbroadcast(g * slope, x.shape)
+
+    def exponent_rule(g: Any) -> Any:
+        with np.errstate(all="ignore"):
+            slope = xp.where((x == 0) & (y >= 0), xp.zeros((), x.dtype), out * xp.log(x))
+        return unbroadcast(g * slope, y.shape)
+
+    return record(out, "Pow", (a, b), (base_rule, exponent_rule), saved=(a, b), saves_output=b.edge() is not None)
+
+
+def square(input: Tensor) -> Tensor:
+    """Return `input * input`."""
+    return pow(input, 2)
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """Return the larger of two tensors, element by element; a NaN wins; equal values share the gradient."""
+    return _extremum(input, other, "Maximum", larger=True)
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """Return the smaller of two tensors, element by element; a NaN wins; equal values share the gradient."""
+    return _extremum(input, other, "Minimum", larger=False)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """Return `value` in the shape and type of `input`; the gradient of `input` is zero."""
+    xp = array_module(input.array)
+    if isinstance(value, Tensor):
+        if value.array.ndim:
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value.array.ndim} dimensions."
+            )
+        value = cast(value, input.dtype)
+        out = xp.broadcast_to(value.array, input.array.shape).copy()
+        return record(out, "Fill", (input, value), (xp.zeros_like, lambda g: g.sum()))
+    out = xp.full_like(input.array, wrap(xp.asarray(value)).array.astype(input.array.dtype))
+    return record(out, "Fill", (input,), (xp.zeros_like,))
+
+
+subtract, multiply, divide = sub, mul, div
+
+
+def true_divide(input: Any, other: Any) -> Tensor:
+    """Return the quotient of floats, `div` without a rounding mode."""
+    return div(input, other)
+
+
+def _scaled(input: Any, other: Any, alpha: float) -> Any:
+    """Return `alpha * other`, refusing a factor of a higher kind than the operands."""
+    kind = result_type(input, other).kind
+    if isinstance(alpha, bool) and kind != 0:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and kind < 2:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    return other * alpha if is_number(other) else mul(other, alpha)
+
+
+def _checked(a: Tensor, b: Tensor) -> Tensor:
+    """Return `b` after checking that it broadcasts with `a`.
+
+    Raises:
+        RuntimeError: it does not; the message names the first dimension from the right that differs.
+    """
+    shape_a, shape_b = a.array.shape, b.array.shape
+    if shape_a != shape_b:
+        for back, (m, n) in enumerate(zip(reversed(shape_a), reversed(shape_b), strict=False), start=1):
+            if m != n and m != 1 and n != 1:
+                raise RuntimeError(
+                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension "
+                    f"{max(len(shape_a), len(shape_b)) - back}"
+                )
+    return b
+
+
+def _dtype(operand: Any) -> dtypes.dtype:
+    return result_type(operand)
+
+
+def _truncated_quotient(x: Any, y: Any) -> Any:
+    xp = array_module(x)
+    if x.dtype.kind == "f":
+        return xp.trunc(x / y)
+    return (xp.abs(x) // xp.abs(y)) * (xp.sign(x) * xp.sign(y)) if x.dtype.kind == "i" else x // y
+
+
+def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> Tensor:
+    a, b = operands(input, other)
+    if a.dtype is dtypes.bool_:
+        a, b = cast(a, dtypes.int64), cast(b, dtypes.int64)
+    x, y = a.array, _checked(a, b).array
+    if x.dtype.kind != "f" and bool((y == 0).any()):
+        raise RuntimeError("ZeroDivisionError")
+    xp = array_module(x)
+    with np.errstate(all="ignore"):
+        out = divide_arrays(x, y)
+        if x.dtype.kind == "f":
+            out = xp.where(y == 0, x / y, out)
+
+    def zeros(shape: tuple[int, ...]) -> Any:
+        return lambda g: xp.zeros(shape, g.dtype)
+
+    return record(out, "Div", (a, b), (zeros(x.shape), zeros(y.shape)))
+
+
+def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Tensor:
+    a, b = operands(input, other)
+    x, y = a.array, _checked(a, b).array
+    if x.dtype.kind != "f" and bool((y == 0).any()):
+        raise RuntimeError("ZeroDivisionError")
+    with np.errstate(all="ignore"):
+        out = rest(x, y)
+    return record(
+        out,
+        name,
+        (a, b),
+        (lambda g: unbroadcast(g, x.shape), lambda g: unbroadcast(-g * rounded(x / y), y.shape)),
+        saved=(a, b),
+    )
+
+
+def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tensor:
+    a, b = operands(input, other)
+    x, y = a.array, _checked(a, b).array
+    xp = array_module(x)
+
+    def share_of(first: Any, second: Any) -> Any:
+        won = (first > second if larger else first < second).astype(x.dtype)
+        return won + xp.asarray(0.5, x.dtype) * (first == second)
+
+    return record(
+        xp.maximum(x, y) if larger else xp.minimum(x, y),
+        name,
+        (a, b),
+        (lambda g: unbroadcast(g * share_of(x, y), x.shape), lambda g: unbroadcast(g * share_of(y, x), y.shape)),
+        saved=(a, b),
+    )
+

@@ -1,0 +1,175 @@
+"""What every op needs: dims, tuples, type promotion, casts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from tinytrain import dtypes
+from tinytrain.device import device_of, module_of
+from tinytrain.recording import record
+from tinytrain.tensor import Tensor, wrap
+
+
+def wrap_dim(dim: int, ndim: int) -> int:
+    """Return `dim` counted from the front.
+
+    Args:
+        dim: from -ndim to ndim - 1; a tensor without dimensions counts as having one.
+        ndim: the number of dimensions.
+
+    Raises:
+        IndexError: there is no such dimension.
+    """
+    limit = ndim or 1
+    if not -limit <= dim < limit:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})"
+        )
+    return dim + limit if dim < 0 else dim
+
+
+def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """Return dims counted from the front; None or an empty sequence means all of them.
+
+    Raises:
+        IndexError: there is no such dimension.
+        RuntimeError: a dimension is named twice.
+    """
+    if dims is None:
+        return tuple(range(ndim))
+    if isinstance(dims, int):
+        return () if ndim == 0 and wrap_dim(dims, 0) == 0 else (wrap_dim(dims, ndim),)
+    if len(dims) == 0:
+        return tuple(range(ndim))
+    wrapped = tuple(wrap_dim(dim, ndim) for dim in dims)
+    for position, dim in enumerate(wrapped):
+        if dim in wrapped[:position]:
+            raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
+    return wrapped if ndim else ()
+
+
+def to_tuple(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
+    """Return `value` as `n` integers, one for all where it is a single one.
+
+    Args:
+        value: an integer, or a sequence of 1 or `n`.
+        n: how many are wanted.
+        name: the argument, for the message.
+
+    Raises:
+        TypeError: it holds something other than integers.
+        RuntimeError: it has another length.
+    """
+    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    for each in values:
+        if isinstance(each, bool) or not hasattr(each, "__index__"):
+            raise TypeError(f"`{name}` must be an int or a tuple of ints; got {value!r}")
+    values = tuple(int(each) for each in values)
+    if len(values) == 1:
+        return values * n
+    if len(values) != n:
+        raise RuntimeError(f"`{name}` must be a single int or a tuple of {n} ints; got {value!r}")
+    return values
+
+
+def is_number(value: Any) -> bool:
+    """Return whether `value` is a Python or NumPy number (a bool too), not a tensor."""
+    return isinstance(value, (Number, np.generic))
+
+
+def result_type(*operands: Any) -> dtypes.dtype:
+    """Return the type that operands are brought to before an operation, by PyTorch's rules.
+
+    Tensors with dimensions decide first, then tensors without, then Python numbers: a later group only counts
+    where it is of a higher kind (bool, integer, float) than those before it.
+
+    Args:
+        operands: tensors, dtypes (counted as tensors with dimensions) and Python numbers.
+    """
+    groups: list[dtypes.dtype | None] = [None, None, None]
+    for each in operands:
+        if isinstance(each, Tensor):
+            rank, found = (0 if each.array.ndim else 1), each.dtype
+        elif isinstance(each, dtypes.dtype):
+            rank, found = 0, each
+        else:
+            rank, found = 2, _number_type(each)
+        known = groups[rank]
+        groups[rank] = found if known is None else dtypes.promote_types(known, found)
+    result: dtypes.dtype | None = None
+    for found in groups:  # type: ignore[assignment]  # None marks an empty group
+        if found is not None and (result is None or found.kind > result.kind):
+            result = found
+    assert result is not None
+    return result
+
+
+def cast(tensor: Tensor, to: dtypes.dtype) -> Tensor:
+    """Return `tensor` with elements of type `to`: itself where it has them already, else a recorded copy."""
+    array = tensor.array
+    if array.dtype == to.numpy:
+        return tensor
+    from_ = array.dtype
+    with np.errstate(all="ignore"):
+        converted = array.astype(to.numpy)
+    return record(converted, "ToCopy", (tensor,), (lambda g: g.astype(from_),))
+
+
+def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor, Tensor]:
+    """Return two operands, at least one of them a tensor, as tensors of one type on one device.
+
+    Args:
+        first: a tensor or a Python number.
+        second: a tensor or a Python number.
+        to_float: bring integers and bools to the default float type.
+
+    Raises:
+        RuntimeError: the tensors lie on different devices (one without dimensions may lie on the CPU).
+        TypeError: an operand is neither tensor nor number.
+    """
+    to = result_type(first, second)
+    if to_float and not to.is_floating_point:
+        to = dtypes.get_default_dtype()
+    like = first if isinstance(first, Tensor) else second
+    return _operand(first, to, like), _operand(second, to, like)
+
+
+def float_operand(tensor: Tensor) -> Tensor:
+    """Return `tensor`, brought to the default float type where its elements are integers or bools."""
+    return tensor if tensor.array.dtype.kind == "f" else cast(tensor, dtypes.get_default_dtype())
+
+
+def same_device(name: str, *tensors: Tensor | None) -> None:
+    """Check that tensors lie on one device.
+
+    Raises:
+        RuntimeError: they do not; the message names the op and both devices.
+    """
+    places = {str(device_of(each.array)) for each in tensors if each is not None}
+    if len(places) > 1:
+        raise RuntimeError(
+            f"{name}: expected all tensors to be on the same device, but found {' and '.join(sorted(places))}. "
+            "Move them with .to(device)"
+        )
+
+
+def _operand(value: Any, to: dtypes.dtype, like: Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        if type(value.array) is not type(like.array):
+            same_device("operation", *(each for each in (value, like)))
+        return cast(value, to)
+    return wrap(module_of(like.device).asarray(value, dtype=to.numpy))
+
+
+def _number_type(value: Any) -> dtypes.dtype:
+    if isinstance(value, (bool, np.bool_)):
+        return dtypes.bool_
+    if isinstance(value, (int, np.integer)):
+        return dtypes.int64
+    if isinstance(value, (float, np.floating)):
+        return dtypes.get_default_dtype()
+    raise TypeError(f"expected a Tensor or a number, but got {type(value).__name__}")
