@@ -1,0 +1,53 @@
+# Two commands on a fresh machine: `make train` and `make test`. Each makes the environment that it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+# The first interpreter that runs and is new enough.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+CONFIG ?= configs/digits.yaml
+PYTHON_PARITY ?= .venv-parity/bin/python
+PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
+
+.PHONY: help train test lint parity clean
+
+help:
+	@echo "make train    install, then train $(CONFIG) and print the test accuracy"
+	@echo "make test     run the tests, in an environment of their own"
+	@echo "make lint     check style and types"
+	@echo "make parity   compare with PyTorch (PYTHON_PARITY=..., by default an environment made for it)"
+	@echo "make clean    remove the environments and caches; runs stay"
+
+train: .venv/installed
+	@.venv/bin/tinytrain train $(CONFIG)
+
+test: .venv-dev/installed
+	@.venv-dev/bin/python -m pytest -q -n auto --dist loadfile --ignore tests/parity $(ARGS)
+
+lint: .venv-dev/installed
+	@.venv-dev/bin/ruff check .
+	@.venv-dev/bin/ruff format --check .
+	@.venv-dev/bin/mypy
+
+parity: $(if $(filter .venv-parity/bin/python,$(PYTHON_PARITY)),.venv-parity/installed)
+	@$(PYTHON_PARITY) -c 'import torch, torchvision' || \
+		{ echo "error: $(PYTHON_PARITY) has no torch and torchvision: make parity compares with them" >&2; exit 2; }
+	@$(PYTHON_PARITY) -m pytest -q tests/parity $(ARGS)
+
+clean:
+	rm -rf .venv .venv-dev .venv-parity build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+.venv/installed: EXTRAS :=
+.venv-dev/installed: EXTRAS := [dev]
+.venv-parity/installed: EXTRAS := [dev]
+
+# Made again when pyproject.toml changes. The mark comes last, so that an install that failed is tried again.
+.venv/installed .venv-dev/installed .venv-parity/installed: %/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or newer found; name one with PYTHON=..." >&2; exit 2; }
+	@echo "Installing into $* (once)" >&2
+	@test -x $*/bin/python || $(PYTHON) -m venv $*
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(EXTRAS)" \
+		$(if $(filter .venv-parity,$*),$(PARITY_REQUIREMENTS))
+	@touch $@

@@ -1,0 +1,111 @@
+"""The house stands as drawn: imports point down only, and the command line starts without arrays."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "tinytrain"
+
+# From the top floor down. The packages of one floor do not know each other; those joined in one set are
+# one thing in several files. Whoever adds a package to tinytrain gives it a place here.
+FLOORS: list[list[set[str]]] = [
+    [{"cli"}],
+    [{"config"}],
+    [{"training"}, {"report"}, {"inspection"}],
+    [{"models"}, {"weights"}, {"datasets"}],
+    [{"transforms"}, {"utils"}],
+    [{"nn"}, {"optim"}],
+    [{"ops"}],
+    [{"kernels"}, {"autograd", "tensor"}],
+    [{"device", "dtypes", "random_streams"}],
+    [{"errors", "registry"}],
+]
+FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}
+GROUP = {name: frozenset(group) for floor in FLOORS for group in floor for name in group}
+DOORS = {"__init__", "__main__"}  # the front door shows every floor
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def top_level_name(path: Path) -> str:
+    """Return the package or module of the house that a file belongs to: `nn` for nn/modules/conv.py."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, absolute dotted name) of everything a file imports, inside functions too."""
+    package = [PACKAGE.name, *path.relative_to(PACKAGE).parent.parts]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module == PACKAGE.name:
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, module
+
+
+def test_every_package_has_its_floor():
+    assert {top_level_name(path) for path in MODULES} - DOORS <= FLOOR.keys()
+
+
+def test_imports_point_down_only():
+    upward = []
+    for path in MODULES:
+        here = top_level_name(path)
+        if here in DOORS:
+            continue
+        for line, module in imported_modules(path):
+            parts = module.split(".")
+            if parts[0] != PACKAGE.name or len(parts) == 1:
+                continue
+            there = parts[1]
+            is_below = there in FLOOR and FLOOR[there] > FLOOR[here]
+            if there not in GROUP[here] and not is_below:
+                upward.append(f"tinytrain/{path.relative_to(PACKAGE)}:{line} imports {module}")
+    assert not upward, "\n".join(upward)
+
+
+def test_only_device_imports_cupy():
+    importers = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for _, module in imported_modules(path)
+        if module.split(".")[0] in {"cupy", "cupyx"}
+    }
+    assert importers == {"device.py"}
+
+
+def test_nothing_imports_torch():
+    importers = [
+        str(path)
+        for path in MODULES
+        for _, module in imported_modules(path)
+        if module.split(".")[0] in {"torch", "torchvision"}
+    ]
+    assert importers == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_the_command_line_starts_without_arrays(arguments: list[str]):
+    heavy = ["numpy", "cupy", "pydantic", "rich", "matplotlib", "PIL", "yaml"]
+    script = (
+        "import sys\n"
+        "from tinytrain.cli.main import main\n"
+        f"sys.argv = ['tinytrain', *{arguments!r}]\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        f"    print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.stderr.strip() == "[]"
+    assert result.returncode == 0
