@@ -22,8 +22,9 @@ FLOORS: list[list[set[str]]] = [
     [{"transforms"}, {"utils"}],
     [{"nn"}, {"optim"}],
     [{"ops"}],
+    [{"generator"}],
     [{"kernels"}, {"autograd", "tensor"}],
-    [{"device", "dtypes", "random_streams"}],
+    [{"device", "dtypes", "random_streams", "bits"}],
     [{"errors", "registry"}],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}
