@@ -1,0 +1,90 @@
+"""The heavy loops by name: which function computes `conv_forward` for this array on this machine.
+
+A kernel set is a table from kernel names to functions of one signature each. The reference set defines them all,
+for NumPy and CuPy arrays of any dtype; a faster set says which arrays it takes and may lack any name. Sets are
+asked in order, the reference last. `TINYTRAIN_KERNELS=reference` in the environment leaves the reference alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tinytrain.device import Array
+from tinytrain.errors import UsageError
+from tinytrain.kernels.reference import KERNELS as REFERENCE_KERNELS
+
+ENVIRONMENT_VARIABLE = "TINYTRAIN_KERNELS"
+CHOICES = ("auto", "reference")
+
+
+@dataclass(frozen=True)
+class KernelSet:
+    """Kernels that belong together.
+
+    Args:
+        name: what `doctor` calls the set.
+        kernels: name to function; empty where the set cannot be used here.
+        takes: whether the set computes on arrays of this class and dtype; asked once for each pair.
+        reason: why the set is or is not in use, for `doctor`.
+    """
+
+    name: str
+    kernels: Mapping[str, Callable[..., Any]]
+    takes: Callable[[type, Any], bool]
+    reason: str
+
+
+def kernel(name: str, array: Array) -> Callable[..., Any]:
+    """Return the function that computes the kernel `name` on arrays like this one.
+
+    Args:
+        name: an entry of the reference table, as `conv_forward`.
+        array: an operand; its class and dtype decide.
+
+    Raises:
+        KeyError: there is no such kernel.
+    """
+    key = (name, type(array), array.dtype)
+    found = _chosen.get(key)
+    if found is None:
+        found = _chosen[key] = _choose(*key)
+    return found
+
+
+def kernels_in_use() -> list[dict[str, Any]]:
+    """Return what `tinytrain doctor` says of each set, in the order in which they are asked.
+
+    Returns:
+        One `{"set", "reason", "kernels"}` per set: its name, why it is in use, and the names it offers, sorted.
+    """
+    return [{"set": each.name, "reason": each.reason, "kernels": sorted(each.kernels)} for each in _sets]
+
+
+def _choose(name: str, array_type: type, dtype: Any) -> Callable[..., Any]:
+    for each in _sets:
+        if name in each.kernels and each.takes(array_type, dtype):
+            return each.kernels[name]
+    raise KeyError(f"no kernel is called {name!r}")
+
+
+def _sets_for(choice: str) -> list[KernelSet]:
+    """Return the sets to ask for a value of the environment variable.
+
+    Raises:
+        UsageError: it is not one of the choices.
+    """
+    if choice not in CHOICES:
+        raise UsageError(
+            f"expected one of {', '.join(CHOICES)}; got {choice!r}",
+            place=f"environment variable {ENVIRONMENT_VARIABLE}",
+        )
+    forced = choice == "reference"
+    reason = f"{ENVIRONMENT_VARIABLE}=reference" if forced else "the definition, for NumPy and CuPy arrays of any dtype"
+    return [KernelSet("reference", REFERENCE_KERNELS, lambda array_type, dtype: True, reason)]
+
+
+_sets = _sets_for(os.environ.get(ENVIRONMENT_VARIABLE, "auto"))
+_chosen: dict[tuple[str, type, Any], Callable[..., Any]] = {}
