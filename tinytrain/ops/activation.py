@@ -1,0 +1,242 @@
+"""Activations made of straight pieces: ReLU and what bounds, bends or shrinks like it.
+
+Masks are multiplied, not selected with `where`: NumPy multiplies seven times as fast as it selects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinytrain.device import Array, array_module
+from tinytrain.generator import generator_of
+from tinytrain.recording import record, rewrite
+from tinytrain.tape import unbroadcast
+from tinytrain.tensor import Tensor
+
+__all__ = [
+    "relu",
+    "relu_",
+    "relu6",
+    "leaky_relu",
+    "leaky_relu_",
+    "rrelu",
+    "rrelu_",
+    "prelu",
+    "threshold",
+    "threshold_",
+    "hardtanh",
+    "hardtanh_",
+    "hardsigmoid",
+    "hardswish",
+    "hardshrink",
+    "softshrink",
+]
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `max(input, 0)`.
+
+    Args:
+        input: any shape; no bools.
+        inplace: write the result into `input`.
+
+    Raises:
+        RuntimeError: the elements are bools.
+    """
+    if inplace:
+        return rewrite(input, relu)
+    x = input.array
+    if x.dtype.kind == "b":
+        raise RuntimeError("Boolean inputs not supported for relu")
+    y = array_module(x).maximum(x, 0)
+    return record(y, "Relu", (input,), (lambda g: g * (y > 0),), saves_output=True)
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `min(max(input, 0), 6)`."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """Return `input` where it is positive, `negative_slope * input` elsewhere."""
+    if inplace:
+        return rewrite(input, lambda old: leaky_relu(old, negative_slope))
+    x = floats(input, "leaky_relu")
+    xp = array_module(x)
+    slope = float(negative_slope)
+    if slope <= 1:  # the larger of the two lines; one comparison less than a mask
+        y = xp.maximum(x, x * slope)
+    else:
+        y = xp.minimum(x, x * slope)
+    return record(
+        y, "LeakyRelu", (input,), (lambda g: g * ((x > 0) * x.dtype.type(1 - slope) + slope),), saved=(input,)
+    )
+
+
+def rrelu(
+    input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+) -> Tensor:
+    """Return a leaky ReLU whose slope for each negative element is drawn from [lower, upper) in training.
+
+    In evaluation the slope is the middle of the two. Xu et al., Empirical Evaluation of Rectified Activations in
+    Convolutional Network (2015).
+
+    Raises:
+        ValueError: `lower` exceeds `upper`.
+    """
+    if lower > upper:
+        raise ValueError(f"rrelu: `lower` (={lower}) must be at most `upper` (={upper})")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    if inplace:
+        return rewrite(input, lambda old: rrelu(old, lower, upper, training))
+    x = floats(input, "rrelu")
+    slopes = generator_of(input.device).uniform(x.shape, x.dtype, lower, upper)
+    slopes[x > 0] = 1
+    return record(x * slopes, "RreluWithNoise", (input,), (lambda g: g * slopes,))
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """Return `input` where it is positive, `weight * input` elsewhere.
+
+    Args:
+        input: (n, c, *).
+        weight: one slope, or one per channel (c,).
+
+    Raises:
+        RuntimeError: the number of slopes is neither 1 nor the number of channels.
+    """
+    x, w = floats(input, "prelu"), weight.array
+    if w.dtype != x.dtype:
+        raise RuntimeError(f"prelu: Type promoting not supported. Got {input.dtype.name} and {weight.dtype.name}")
+    if w.ndim > 1:
+        raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {w.ndim}")
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if w.size != 1:
+        if x.ndim == 0:
+            raise RuntimeError("prelu: Not allow zero-dim input tensor with several slopes")
+        if w.size != channels:
+            raise RuntimeError(
+                f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {w.size} and "
+                f"channel size = {channels}."
+            )
+    shape = (-1, *(1,) * (x.ndim - 2)) if w.size != 1 and x.ndim > 1 else (w.size,) if x.ndim else ()
+    slopes = w.reshape(shape)
+    xp = array_module(x)
+    return record(
+        xp.maximum(x, 0) + slopes * xp.minimum(x, 0),
+        "PreluKernel",
+        (input, weight),
+        (
+            lambda g: xp.where(x > 0, g, g * slopes),
+            lambda g: unbroadcast(g * xp.minimum(x, 0), slopes.shape).reshape(w.shape),
+        ),
+        saved=(input, weight),
+    )
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """Return `input` where it exceeds `threshold`, `value` elsewhere."""
+    if inplace:
+        return rewrite(input, lambda old: _threshold(old, threshold, value))
+    return _threshold(input, threshold, value)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """Return `input` limited to [min_val, max_val]; the slope is 0 at the limits themselves.
+
+    Raises:
+        ValueError: `min_val` exceeds `max_val`.
+    """
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: `min_val` (={min_val}) must be at most `max_val` (={max_val})")
+    if inplace:
+        return rewrite(input, lambda old: hardtanh(old, min_val, max_val))
+    x = input.array
+    if x.dtype.kind == "b":
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    low, high = x.dtype.type(min_val), x.dtype.type(max_val)
+    y = array_module(x).clip(x, low, high)
+    return record(y, "Hardtanh", (input,), (lambda g: g * ((y > low) & (y < high)),), saves_output=True)
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `min(max(input + 3, 0), 6) / 6`."""
+    if inplace:
+        return rewrite(input, hardsigmoid)
+    x = floats(input, "hardsigmoid")
+    y = array_module(x).clip(x + 3, 0, 6) / 6
+    return record(y, "Hardsigmoid", (input,), (lambda g: g * ((x > -3) & (x < 3)) / 6,), saved=(input,))
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """Return `input * hardsigmoid(input)`; Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
+    if inplace:
+        return rewrite(input, hardswish)
+    x = floats(input, "hardswish")
+    xp = array_module(x)
+
+    def rule(g: Array) -> Array:
+        return g * ((x >= 3) + (x / 3 + x.dtype.type(0.5)) * ((x > -3) & (x < 3)))
+
+    return record(x * xp.clip(x + 3, 0, 6) / 6, "Hardswish", (input,), (rule,), saved=(input,))
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return `input` where it lies outside [-lambd, lambd], 0 elsewhere."""
+    x = floats(input, "hardshrink")
+    inside = (x >= -lambd) & (x <= lambd)
+    y = array_module(x).where(inside, x.dtype.type(0), x)
+    return record(y, "Hardshrink", (input,), (lambda g: g * ~inside,))
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """Return `input` moved by `lambd` towards 0, and 0 where it would cross.
+
+    Raises:
+        RuntimeError: `lambd` is negative.
+    """
+    if lambd < 0:
+        raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
+    x = floats(input, "softshrink")
+    y = x - array_module(x).clip(x, -lambd, lambd)
+    return record(y, "Softshrink", (input,), (lambda g: g * (y != 0),), saves_output=True)
+
+
+def floats(input: Tensor, name: str) -> Array:
+    """Return the array of a tensor of floats.
+
+    Raises:
+        NotImplementedError: the elements are no floats.
+    """
+    x = input.array
+    if x.dtype.kind != "f":
+        raise NotImplementedError(
+            f'"{name}" not implemented for {input.dtype.name}: it takes floats. Convert with .float()'
+        )
+    return x
+
+
+def in_place_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the form of an activation that writes its result into the input."""
+
+    def method(input: Tensor, *args: float, **options: float) -> Tensor:
+        return rewrite(input, lambda old: function(old, *args, **options))
+
+    method.__name__ = method.__qualname__ = f"{function.__name__}_"
+    method.__doc__ = f"Change `input` in place as `{function.__name__}` would; return it."
+    return method
+
+
+def _threshold(input: Tensor, limit: float, value: float) -> Tensor:
+    x = input.array
+    above = ~(x <= limit)  # a NaN passes
+    y = array_module(x).where(above, x, x.dtype.type(value))
+    return record(y, "Threshold", (input,), (lambda g: g * above,))
+
+
+relu_ = in_place_form(relu)
+leaky_relu_ = in_place_form(leaky_relu)
+rrelu_ = in_place_form(rrelu)
+threshold_ = in_place_form(threshold)
+hardtanh_ = in_place_form(hardtanh)
