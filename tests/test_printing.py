@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tinytrain.printing import get_printoptions, set_printoptions
 from tinytrain.ops.arithmetic import mul
+from tinytrain.printing import get_printoptions, set_printoptions
 from tinytrain.tensor import wrap
 
 

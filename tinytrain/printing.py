@@ -1,5 +1,6 @@
 """Tensors as text, to the letter as PyTorch prints them, so that outputs can be compared with any
-tutorial."""
+tutorial.
+"""
 
 from __future__ import annotations
 
@@ -78,8 +79,8 @@ def get_printoptions() -> dict[str, Any]:
 
 
 def format_tensor(tensor: Tensor) -> str:
-    """Return a tensor as text: values, then size, device, dtype and place on the tape where they are not
-    obvious.""" suffixes = [] if tensor.device == CPU else [f"device='{tensor.device}'"]
+    """Return a tensor as text: its values, then what cannot be told from them: size, device, dtype, tape."""
+    suffixes = [] if tensor.device == CPU else [f"device='{tensor.device}'"]
     if tensor.grad_fn is not None:
         tape = f"grad_fn=<{tensor.grad_fn.name()}>"
     else:
