@@ -1,0 +1,115 @@
+"""Between Pillow images and tensors, and the last step before a model: normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tinytrain.device import Array
+from tinytrain.dtypes import as_dtype, from_numpy_dtype, get_default_dtype
+from tinytrain.random_streams import BatchStream
+from tinytrain.tensor import Tensor
+from tinytrain.transforms import functional as F
+from tinytrain.transforms.base import Transform
+from tinytrain.transforms.batch import BatchTransform
+from tinytrain.transforms.functional.conversion import (
+    channel_values,
+    convert_array_dtype,
+    normalize_array,
+    require_floating,
+    unit_scale,
+)
+
+
+class ToTensor(BatchTransform):
+    """Convert a Pillow image or an array (h, w, c) to a tensor (c, h, w), 8-bit values to 0..1.
+
+    Images of 16 and 32 bits keep their values: int32, or float32 for mode F.
+    """
+
+    takes, gives = "pil", "tensor"
+
+    def __call__(self, pic: Image.Image | np.ndarray) -> Tensor:
+        return F.to_tensor(pic)
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        return unit_scale(images, get_default_dtype().numpy) if images.dtype == np.uint8 else images
+
+
+class PILToTensor(BatchTransform):
+    """Convert a Pillow image to a tensor (c, h, w) of the same values, unscaled."""
+
+    takes, gives = "pil", "tensor"
+
+    def __call__(self, pic: Image.Image) -> Tensor:
+        return F.pil_to_tensor(pic)
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        return images
+
+
+class ToPILImage(Transform):
+    """Convert a tensor (c, h, w) or an array (h, w, c) to a Pillow image.
+
+    Args:
+        mode: Pillow's mode; by default the one that goes with channels and element type.
+    """
+
+    takes, gives = "tensor", "pil"
+
+    def __init__(self, mode: str | None = None):
+        self.mode = mode
+
+    def __call__(self, pic: Tensor | np.ndarray) -> Image.Image:
+        return F.to_pil_image(pic, self.mode)
+
+    def __repr__(self) -> str:
+        return f"ToPILImage({'' if self.mode is None else f'mode={self.mode}'})"
+
+
+class ConvertImageDtype(BatchTransform):
+    """Convert a tensor image to another element type, full brightness to full brightness.
+
+    Args:
+        dtype: a dtype or its name.
+    """
+
+    takes = "tensor"
+
+    def __init__(self, dtype: Any):
+        self.dtype = as_dtype(dtype)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return F.convert_image_dtype(image, self.dtype)
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        same = images.dtype == self.dtype.numpy
+        return images if same else convert_array_dtype(images, self.dtype.numpy)
+
+
+class Normalize(BatchTransform):
+    """Return `(x - mean) / std` of a floating tensor image, channel by channel.
+
+    Args:
+        mean: one number, or one a channel.
+        std: likewise; none may be 0.
+        inplace: change the tensor itself.
+    """
+
+    takes = "tensor"
+
+    def __init__(self, mean: Any, std: Any, inplace: bool = False):
+        self.mean, self.std, self.inplace = mean, std, inplace
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return F.normalize(tensor, self.mean, self.std, self.inplace)
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        dtype = from_numpy_dtype(images.dtype)
+        require_floating(dtype)
+        return normalize_array(images, *channel_values(self.mean, self.std, images.shape[1], dtype))
+
+    def __repr__(self) -> str:
+        return f"Normalize(mean={self.mean}, std={self.std})"
