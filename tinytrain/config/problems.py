@@ -1,0 +1,118 @@
+"""What is wrong with a config, in our words, with the place and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tinytrain.config.origins import KeyPath, Origins, flow, place_of
+from tinytrain.errors import ConfigError, did_you_mean
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+}
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("of at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("of at most", "le"),
+}
+
+
+def config_error(reason: str, path: KeyPath, origins: Origins, *, remedy: str | None = None) -> ConfigError:
+    """Return the error for the value at `path`."""
+    return ConfigError(reason, place=place_of(path, origins), remedy=remedy)
+
+
+def unknown_key(key: str, known: Iterable[str], path: KeyPath, origins: Origins, *, owner: str = "") -> ConfigError:
+    """Return the error for a key that nothing reads.
+
+    Args:
+        key: the last part of the path.
+        known: the keys that could have been meant.
+        path: of the key.
+        origins: of the whole config.
+        owner: what does not know the key, where it is not plain from the path: `optimizer adam`.
+    """
+    names = list(known)
+    reason = f"unknown key{f' for {owner}' if owner else ''}{did_you_mean(key, names)}"
+    remedy = f"Known here: {', '.join(names)}" if names else "It takes none"
+    return config_error(reason, path, origins, remedy=remedy)
+
+
+def explain(error: ValidationError, schema: type[BaseModel], origins: Origins) -> ConfigError:
+    """Return the first problem of a validation, in the order of the file, as our own error."""
+    details = error.errors(include_url=False)
+    return min((_explain_one(one, schema, origins) for one in details), key=_file_order)
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message: text in quotes, the rest as YAML, cut where it is long."""
+    text = repr(value) if isinstance(value, str) else flow(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _explain_one(one: ErrorDetails, schema: type[BaseModel], origins: Origins) -> ConfigError:
+    path: KeyPath = one["loc"]
+    if one["type"] == "extra_forbidden":
+        return unknown_key(str(path[-1]), _section(schema, path[:-1]).model_fields, path, origins)
+    if one["type"] == "missing":
+        about = _section(schema, path[:-1]).model_fields[str(path[-1])].description
+        return config_error("this key is missing", path, origins, remedy=about)
+    remedy = None
+    if one["type"] == "string_type" and not isinstance(one["input"], (dict, list)):
+        remedy = "Put text that looks like something else in quotes"
+    elif one["type"] not in _EXPECTED and one["type"] != "value_error":
+        remedy = _section(schema, path[:-1]).model_fields[str(path[-1])].description
+    return config_error(_expectation(one), path, origins, remedy=remedy)
+
+
+def _expectation(one: ErrorDetails) -> str:
+    """Return what was expected and what was found: `expected a number, found 'fast'`."""
+    kind, found, context = one["type"], shown(one["input"]), one.get("ctx", {})
+    if kind in _EXPECTED:
+        return f"expected {_EXPECTED[kind]}, found {found}"
+    if kind in _BOUNDS:
+        word, limit = _BOUNDS[kind]
+        return f"expected a number {word} {context[limit]}, found {found}"
+    if kind == "value_error":
+        return f"{context['error']}, found {found}"
+    return f"{found} is not possible here"
+
+
+def _section(schema: type[BaseModel], path: KeyPath) -> type[BaseModel]:
+    """Return the section class that a path leads to."""
+    for key in path:
+        if isinstance(key, str):
+            (schema,) = _section_classes(schema.model_fields[key].annotation)
+    return schema
+
+
+def _section_classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the section classes inside an annotation: `Step` of `list[Step] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _section_classes(part)
+
+
+def _file_order(error: ConfigError) -> tuple[bool, int]:
+    """Sort by line; what has no line comes last."""
+    line = (error.place or "").split(": ")[0].rpartition(":")[2]
+    return (not line.isdigit(), int(line) if line.isdigit() else 0)

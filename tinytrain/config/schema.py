@@ -1,0 +1,224 @@
+"""Every key of a config: its type, its range, its default and what it is for.
+
+What a model, an optimizer, a schedule, a loss or a transform takes beside its name is not listed here: the
+signature of the thing itself says it (`components.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+from tinytrain.config.origins import Origins, dump_with_origins
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A group of keys: no others are accepted, no value is converted, none changes later."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Component(Section):
+    """Something chosen by name; the other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """Which one: a name that `tinytrain list` prints."""
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keys that this schema does not know itself."""
+        return dict(self.model_extra or {})
+
+
+class Step(Section):
+    """One entry of a list of transforms or layers: `ToTensor`, or `{RandomCrop: {size: 8, padding: 1}}`."""
+
+    name: str
+    """Which one: a name that `tinytrain list` prints."""
+
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Its keyword arguments."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, arguments),) = value.items()
+            if arguments is None or isinstance(arguments, dict):
+                return {"name": name, "arguments": arguments or {}}
+        raise ValueError("expected a name, or one name with its arguments, as in {RandomCrop: {size: 8}}")
+
+
+class DataSection(Section):
+    """Which images, and how they come in batches."""
+
+    dataset: str
+    """Name of the data set: digits, mnist, fashion_mnist, cifar10, cifar100, image_folder, idx."""
+
+    root: str | None = None
+    """Folder of the data (its files, or torchvision's layout). null: the user's cache folder."""
+
+    download: bool = False
+    """Whether a public data set that is absent may be downloaded."""
+
+    val_fraction: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the training set kept for validation, stratified by class, chosen by the seed.
+
+    Unused where the data set brings a validation set of its own.
+    """
+
+    batch_size: PositiveInt = 64
+    """Images in a batch."""
+
+    workers: int = Field(default=0, ge=0, le=256)
+    """Processes that load batches; 0: the training process itself. The result is the same."""
+
+
+class TransformsSection(Section):
+    """What happens to an image before it joins a batch; torchvision's names."""
+
+    train: list[Step] = Field(default_factory=lambda: [Step.model_validate("ToTensor")])
+    """For training images, in order; random ones belong here."""
+
+    eval: list[Step] = Field(default_factory=lambda: [Step.model_validate("ToTensor")])
+    """For validation and test images, in order."""
+
+
+class ModelSection(Section):
+    """The network: a known one by `name` with its arguments, or a list of `layers`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str | None = None
+    """Name of the architecture, as in `tinytrain list models`. The other keys are its arguments."""
+
+    layers: list[Step] | None = None
+    """Layers in order, as in `tinytrain list layers`, instead of a name."""
+
+    @model_validator(mode="after")
+    def _is_one_of_the_two(self) -> ModelSection:
+        if (self.name is None) == (self.layers is None):
+            raise ValueError("expected either `name` or `layers`")
+        if self.layers is not None and self.model_extra:
+            raise ValueError(f"`layers` leaves nothing to say to `{next(iter(self.model_extra))}`")
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keys beside `name` and `layers`."""
+        return dict(self.model_extra or {})
+
+
+class OptimizerSection(Component):
+    """The update rule; the other keys are its arguments (`lr`, `momentum`, ...)."""
+
+    name: str = "sgd"
+    """Which one: a name that `tinytrain list optimizers` prints."""
+
+
+class ScheduleSection(Component):
+    """How the learning rate changes; the other keys are the schedule's arguments."""
+
+    name: str = "constant"
+    """Which one: a name that `tinytrain list schedules` prints."""
+
+    warmup_epochs: float = Field(default=0, ge=0)
+    """Epochs over which the learning rate rises linearly to `lr` before the schedule proper starts."""
+
+
+class LossSection(Component):
+    """What training makes small; the other keys are its arguments."""
+
+    name: str = "cross_entropy"
+    """Which one: a name that `tinytrain list losses` prints."""
+
+
+class TrainSection(Section):
+    """How the network learns."""
+
+    epochs: PositiveInt = 20
+    """Passes over the training set."""
+
+    optimizer: OptimizerSection = OptimizerSection()
+    schedule: ScheduleSection = ScheduleSection()
+    loss: LossSection = LossSection()
+
+    clip_grad_norm: PositiveFloat | None = None
+    """Largest Euclidean norm of all gradients together; longer ones are scaled down. null: no limit."""
+
+    clip_grad_value: PositiveFloat | None = None
+    """Largest absolute value of a gradient's element; larger ones are cut. null: no limit."""
+
+    log_every: PositiveInt = 50
+    """Steps between two messages on the progress of an epoch."""
+
+
+class FinetuneSection(Section):
+    """How weights from elsewhere are taken over; read by `finetune` only."""
+
+    weights: str | None = None
+    """A weights file, a run folder, or `pretrained`."""
+
+    freeze: list[str] = Field(default_factory=list)
+    """Parameters that stay as they are, by the beginnings of their names."""
+
+    unfreeze_at_epoch: int | None = Field(default=None, ge=0)
+    """Epoch, from 0, at which all of them begin to learn. null: never."""
+
+
+class Config(Section):
+    """An experiment, whole: data, network, training."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    """Name of the run's folder: runs/<name>, then runs/<name>-2 and so on."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Decides everything random: split, weights, order, augmentation, dropout."""
+
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:[0-9]{1,3})?)$")
+    """auto (a GPU if there is one), cpu, cuda, or cuda:N."""
+
+    data: DataSection
+    transforms: TransformsSection = TransformsSection()
+    model: ModelSection
+    train: TrainSection = TrainSection()
+    finetune: FinetuneSection = FinetuneSection()
+
+    _origins: Origins = PrivateAttr(default_factory=dict)
+
+    @property
+    def origins(self) -> Origins:
+        """The origin of every value that somebody wrote; the others are defaults."""
+        return self._origins
+
+    def to_yaml(self) -> str:
+        """Return every value in force as YAML, with its origin as a comment."""
+        return dump_with_origins(plain_values(self), self._origins)
+
+
+def plain_values(section: Section) -> dict[str, Any]:
+    """Return the values of a section as a config file would write them."""
+    values: dict[str, Any] = {}
+    for name in [*type(section).model_fields, *(section.model_extra or {})]:
+        values[name] = _plain(getattr(section, name))
+    if isinstance(section, ModelSection):
+        del values["layers" if section.layers is None else "name"]
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Step):
+        return {value.name: value.arguments} if value.arguments else value.name
+    if isinstance(value, Section):
+        return plain_values(value)
+    return [_plain(item) for item in value] if isinstance(value, list) else value
