@@ -50,7 +50,7 @@ def transposed(taps: Sequence[Tap]) -> list[Tap]:
         if isinstance(sources, slice):
             found.append((sources, targets, weights))
             continue
-        positions = np.arange(len(sources)) if targets == ALL else targets
+        positions = np.arange(len(sources)) if isinstance(targets, slice) else targets
         for once in _rounds(sources):
             found.append((sources[once], positions[once], None if weights is None else weights[once]))
     return found
