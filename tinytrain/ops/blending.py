@@ -1,0 +1,190 @@
+"""Functions of several operands, element by element: limits, mixtures, angles and replacements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinytrain.device import Array, array_module
+from tinytrain.ops.arithmetic import add, div, mul
+from tinytrain.ops.common import cast, operands, result_type
+from tinytrain.recording import record
+from tinytrain.tape import unbroadcast
+from tinytrain.tensor import Tensor, wrap
+
+__all__ = [
+    *("clamp", "clip", "clamp_min", "clamp_max", "nan_to_num"),
+    *("lerp", "addcmul", "addcdiv", "atan2", "arctan2", "hypot"),
+]
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Return `input` limited to [min, max]; `max` where the two cross.
+
+    Args:
+        input: any shape.
+        min: a number, a tensor that broadcasts with `input`, or None.
+        max: the same.
+
+    Raises:
+        RuntimeError: neither limit is given.
+    """
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        return _clamp_by_tensors(input, min, max)
+    limits = [each for each in (min, max) if each is not None]
+    input = cast(input, result_type(input, *limits))
+    x = input.array
+    xp = array_module(x)
+    y = x if min is None else xp.maximum(x, min)
+    y = y if max is None else xp.minimum(y, max)
+
+    def rule(g: Array) -> Array:
+        inside = x <= max if min is None else x >= min if max is None else (x >= min) & (x <= max)
+        return g * inside
+
+    return record(y, "Clamp", (input,), (rule,), saved=(input,))
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Return `input`, at least `min`."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Return `input`, at most `max`."""
+    return clamp(input, max=max)
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """Return `input` with NaN and infinities replaced, by default with 0 and the largest finite numbers."""
+    x = input.array
+    xp = array_module(x)
+    if x.dtype.kind != "f":
+        return wrap(x.copy())
+    y = xp.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+    return record(y, "NanToNum", (input,), (lambda g: g * xp.isfinite(x),), saved=(input,))
+
+
+def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
+    """Return `input + weight * (end - input)`, exact at both ends.
+
+    Args:
+        input: the start; floats.
+        end: of the type of `input`.
+        weight: a number, or a tensor of the type of `input`.
+
+    Raises:
+        RuntimeError: the types differ.
+        NotImplementedError: the elements are no floats.
+    """
+    for name, each in (("end", end), ("weight", weight)):
+        if isinstance(each, Tensor) and each.dtype is not input.dtype:
+            raise RuntimeError(f"expected dtype {input.dtype.name} for `{name}` but got dtype {each.dtype.name}")
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f'"lerp" not implemented for {input.dtype.name}')
+    a, w = operands(input, weight)
+    x, y, t = a.array, end.array, w.array
+    xp = array_module(x)
+    out = xp.where(xp.abs(t) < 0.5, x + t * (y - x), y - (y - x) * (1 - t))
+    return record(
+        out,
+        "Lerp",
+        (a, end, w),
+        (
+            lambda g: unbroadcast(g * (1 - t), x.shape),
+            lambda g: unbroadcast(g * t, y.shape),
+            lambda g: unbroadcast(g * (y - x), t.shape),
+        ),
+        saved=(a, end, w),
+    )
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """Return `input + value * tensor1 * tensor2`."""
+    return add(input, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """Return `input + value * tensor1 / tensor2`.
+
+    Raises:
+        RuntimeError: both tensors hold integers.
+    """
+    if result_type(tensor1, tensor2).kind < 2:
+        raise RuntimeError("Integer division with addcdiv is no longer supported; convert with .float()")
+    return add(input, div(tensor1, tensor2), alpha=value)
+
+
+def atan2(input: Tensor, other: Tensor) -> Tensor:
+    """Return the angle of the point (`other`, `input`) in radians, from -pi to pi."""
+    a, b = operands(input, other, to_float=True)
+    y, x = a.array, b.array
+    xp = array_module(x)
+
+    return record(
+        xp.arctan2(y, x),
+        "Atan2",
+        (a, b),
+        (
+            lambda g: unbroadcast(g * x / (x * x + y * y), y.shape),
+            lambda g: unbroadcast(-g * y / (x * x + y * y), x.shape),
+        ),
+        saved=(a, b),
+    )
+
+
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """Return `sqrt(input² + other²)` without overflow.
+
+    Raises:
+        NotImplementedError: the elements are no floats.
+    """
+    for each in (input, other):
+        if not isinstance(each, Tensor):
+            raise TypeError(f"hypot: expected a Tensor, but got {type(each).__name__}")
+    a, b = operands(input, other)
+    if not a.dtype.is_floating_point:
+        raise NotImplementedError(f'"hypot" not implemented for {a.dtype.name}')
+    x, y = a.array, b.array
+    out = array_module(x).hypot(x, y)
+    return record(
+        out,
+        "Hypot",
+        (a, b),
+        (lambda g: unbroadcast(g * (x / out), x.shape), lambda g: unbroadcast(g * (y / out), y.shape)),
+        saved=(a, b),
+        saves_output=True,
+    )
+
+
+def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
+    """Limit `input` where at least one limit is a tensor, to which gradients flow where it acts."""
+    to = result_type(*(each for each in (input, min, max) if each is not None))
+    result = cast(input, to)
+    if min is not None:
+        result = _limit(result, min, larger=True)
+    return result if max is None else _limit(result, max, larger=False)
+
+
+def _limit(input: Tensor, limit: Any, *, larger: bool) -> Tensor:
+    """Return the larger (or smaller) of input and limit; the input has the gradient where they are equal."""
+    a, b = operands(input, limit)
+    x, y = a.array, b.array
+    xp = array_module(x)
+
+    def kept() -> Array:
+        return x >= y if larger else x <= y
+
+    return record(
+        xp.maximum(x, y) if larger else xp.minimum(x, y),
+        "Clamp",
+        (a, b),
+        (lambda g: unbroadcast(g * kept(), x.shape), lambda g: unbroadcast(g * ~kept(), y.shape)),
+        saved=(a, b),
+    )
+
+
+clip, arctan2 = clamp, atan2
