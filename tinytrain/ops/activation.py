@@ -64,10 +64,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     x = floats(input, "leaky_relu")
     xp = array_module(x)
     slope = float(negative_slope)
-    if slope <= 1:  # the larger of the two lines; one comparison less than a mask
-        y = xp.maximum(x, x * slope)
-    else:
-        y = xp.minimum(x, x * slope)
+    y = xp.maximum(x, x * slope) if slope <= 1 else xp.minimum(x, x * slope)
     return record(
         y, "LeakyRelu", (input,), (lambda g: g * ((x > 0) * x.dtype.type(1 - slope) + slope),), saved=(input,)
     )
@@ -82,10 +79,10 @@ def rrelu(
     Convolutional Network (2015).
 
     Raises:
-        ValueError: `lower` exceeds `upper`.
+        RuntimeError: `lower` exceeds `upper`.
     """
     if lower > upper:
-        raise ValueError(f"rrelu: `lower` (={lower}) must be at most `upper` (={upper})")
+        raise RuntimeError(f"rrelu: `lower` (={lower}) must be at most `upper` (={upper})")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     if inplace:
