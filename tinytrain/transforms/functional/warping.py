@@ -210,9 +210,9 @@ def perspective_array(array: Array, coefficients: Sequence[float], mode: str, fi
     x = xp.arange(width, dtype=dtype) + dtype.type(0.5)
     y = (xp.arange(height, dtype=dtype) + dtype.type(0.5))[:, None]
     divisor = x * g + y * h + dtype.type(1)
-    u = (x * (a / half_w) + y * (b / half_w) + c / half_w) / divisor
-    v = (x * (d / half_h) + y * (e / half_h) + f / half_h) / divisor
-    return read_at(array, u * half_w - dtype.type(0.5), v * half_h - dtype.type(0.5), mode, fill)
+    u = (x * (a / half_w) + y * (b / half_w) + c / half_w) / divisor - 1
+    v = (x * (d / half_h) + y * (e / half_h) + f / half_h) / divisor - 1
+    return read_at(array, (u + 1) * half_w - dtype.type(0.5), (v + 1) * half_h - dtype.type(0.5), mode, fill)
 
 
 def read_at(array: Array, x: Array, y: Array, mode: str, fill: Fill) -> Array:
