@@ -44,28 +44,30 @@ def record(
     return result
 
 
-def record_view(base: Tensor, array: Array, name: str, rule: Rule, replay: Replay) -> Tensor:
+def record_view(base: Tensor, name: str, replay: Replay, rule: Rule) -> Tensor:
     """Return a result that shares the memory of `base`.
 
     Args:
         base: the tensor viewed.
-        array: the view of `base.strided_array()`.
         name: PyTorch's name of the operation, as in `Transpose`.
+        replay: makes the view on `base.strided_array()`, and again on any array of its shape and strides.
         rule: from the view's gradient to the base's.
-        replay: redoes the view on any array of the base's shape and strides.
     """
-    view = record(array, name, (base,), (rule,))
+    view = record(replay(base.strided_array()), name, (base,), (rule,))
     view._is_strided = True
     view._storage = base._storage
     if base._view is None:
-        root, whole = base, replay
+        root, whole, pull = base, replay, rule
     else:
-        root, first = base._view.base, base._view.replay
+        root, first, outer = base._view.base, base._view.replay, base._view.pull
 
         def whole(a: Array) -> Array:
             return replay(first(a))
 
-    view._view = View(root, whole, view._storage.rewrites)
+        def pull(g: Array) -> Array:
+            return outer(rule(g))
+
+    view._view = View(root, whole, pull, view._storage.rewrites)
     return view
 
 
@@ -105,12 +107,18 @@ def write(target: Tensor, index: Any, values: Any) -> None:
         RuntimeError: the tensor is expanded (elements share memory) or read-only.
     """
     array = target._array
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
+    shares_elements = any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True))
+    if shares_elements or (isinstance(array, np.ndarray) and not array.flags.writeable):
         raise RuntimeError(
             "unsupported operation: elements of the written-to tensor share a single memory location, "
             "or its memory is read-only. Please clone() the tensor before performing the operation"
         )
     array[index] = values
+    target._storage.version += 1
+
+
+def touch(target: Tensor) -> None:
+    """Count a change that was made directly to the memory of `target`."""
     target._storage.version += 1
 
 
@@ -171,6 +179,11 @@ def _copy_slices(view: View, node: Node | None) -> JointRule:
 
 def _in_base_layout(view: View, g: Array) -> Array:
     """Return a copy of `g` with the strides of the view's base, so that the view can be replayed on it."""
-    copy = array_module(g).empty_like(view.base.strided_array(), dtype=g.dtype)
+    xp = array_module(g)
+    base = view.base.strided_array()
+    steps = [step // base.itemsize for step in base.strides]
+    extent = 1 + sum(step * (size - 1) for step, size in zip(steps, base.shape, strict=True)) if base.size else 0
+    strides = [step * g.itemsize for step in steps]
+    copy = xp.lib.stride_tricks.as_strided(xp.zeros(extent, g.dtype), base.shape, strides)
     copy[...] = g
     return copy

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.tape import AccumulateGrad, Node, Storage
+from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
 from tinytrain.device import Array, array_module, device, device_of, move
 
 Replay = Callable[[Array], Array]
@@ -49,21 +49,17 @@ class View:
     Args:
         base: the tensor that owns the memory; never a view itself.
         replay: redoes the view on an array of the base's shape and strides.
+        pull: takes the view's gradient to the base's.
         rewrites: the base's count of history rewrites when the view's own history was last right.
     """
 
-    __slots__ = ("base", "replay", "rewrites")
+    __slots__ = ("base", "pull", "replay", "rewrites")
 
-    def __init__(self, base: Tensor, replay: Replay, rewrites: int):
+    def __init__(self, base: Tensor, replay: Replay, pull: Rule, rewrites: int):
         self.base = base
         self.replay = replay
+        self.pull = pull
         self.rewrites = rewrites
-
-    def scatter(self, g: Array) -> Array:
-        """Return the base's gradient: zeros with the view's gradient `g` in its place."""
-        g_base = array_module(g).zeros_like(self.base.strided_array(), dtype=g.dtype)
-        self.replay(g_base)[...] = g
-        return g_base
 
 
 class RemovableHandle:
@@ -182,7 +178,7 @@ class Tensor:
         if view.rewrites != self._storage.rewrites:
             view.rewrites = self._storage.rewrites
             edge = view.base.edge()
-            self._node = None if edge is None else Node("AsStrided", (edge,), (view.scatter,))
+            self._node = None if edge is None else Node("AsStrided", (edge,), (view.pull,))
 
     def _accumulate(self, g: Array) -> None:
         """Take the gradient of a whole backward: run the hooks, then add it to `grad`."""
@@ -269,7 +265,10 @@ class Tensor:
         return False
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
-        """Return whether the elements lie in memory in row-major order."""
+        """Return whether the elements lie in memory in row-major order, or in channels-last order if so asked."""
+        if memory_format == "torch.channels_last":
+            array = self.strided_array()
+            return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
         return not self._is_strided or self._array.flags.c_contiguous
 
     def stride(self, dim: int | None = None) -> Any:
