@@ -378,9 +378,8 @@ def _window(
     """Return kernel size, stride, padding and dilation as one number an axis, after checking them and the input."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: `input` must be a Tensor; got {type(input).__name__}")
-    no_stride = stride is None or (isinstance(stride, (tuple, list)) and len(stride) == 0)
     kernel_sizes = to_tuple(kernel_size, num_axes, "kernel_size")
-    strides = kernel_sizes if no_stride else to_tuple(stride, num_axes, "stride")
+    strides = kernel_sizes if stride is None or stride in ((), []) else to_tuple(stride, num_axes, "stride")
     paddings = to_tuple(padding, num_axes, "padding")
     dilations = to_tuple(dilation, num_axes, "dilation")
     for argument, values in (("kernel_size", kernel_sizes), ("stride", strides), ("dilation", dilations)):
