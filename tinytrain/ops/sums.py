@@ -1,0 +1,43 @@
+"""The sum that other reductions are built on: as accurate in every direction as NumPy's is in one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tinytrain.device import Array
+
+_FEW = 128
+"""So many numbers NumPy adds one after the other even where it adds in pairs."""
+
+
+def sum_array(x: Array, axes: Sequence[int], *, keepdims: bool = False) -> Array:
+    """Return the sum of an array along `axes` in its own type.
+
+    NumPy adds in pairs along the innermost axis in memory only; along another the error grows with the count. There a
+    long axis is cut into about sqrt(n) blocks, whose sums are added at the end.
+
+    Args:
+        x: any shape, any strides.
+        axes: counted from the front, each once.
+        keepdims: keep the summed dimensions with size 1.
+    """
+    axes = tuple(axes)
+    if x.dtype == np.float16:
+        return sum_array(x.astype(np.float32), axes, keepdims=keepdims).astype(np.float16)
+    if x.dtype.kind != "f" or not axes or len(axes) == x.ndim or isinstance(x, np.generic):
+        return x.sum(axis=axes, dtype=x.dtype, keepdims=keepdims)
+    axis = max(axes, key=lambda each: x.shape[each])
+    n = x.shape[axis]
+    if n <= _FEW or x.strides[axis] == x.itemsize:
+        return x.sum(axis=axes, dtype=x.dtype, keepdims=keepdims)
+    blocks = math.isqrt(n)
+    whole = n - n % blocks
+    before = (slice(None),) * axis
+    cut = x[(*before, slice(whole))].reshape(*x.shape[:axis], blocks, whole // blocks, *x.shape[axis + 1 :])
+    total = cut.sum(axis=axis + 1).sum(axis=axes, keepdims=keepdims)
+    if whole < n:
+        total = total + x[(*before, slice(whole, None))].sum(axis=axes, keepdims=keepdims)
+    return total
