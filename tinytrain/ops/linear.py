@@ -93,8 +93,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         raise RuntimeError(f"bilinear(): bias size does not match weight size: {list(bias.shape)}, {w.shape[0]}")
     xp = array_module(a)
     rows_a, rows_b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
-    outer = (rows_a[:, :, None] * rows_b[:, None, :]).reshape(rows_a.shape[0], -1)
-    w_rows = w.reshape(w.shape[0], -1)
+    outer = (rows_a[:, :, None] * rows_b[:, None, :]).reshape(rows_a.shape[0], w[0].size)
+    w_rows = w.reshape(w.shape[0], w[0].size)
     y = outer @ w_rows.T
     if bias is not None:
         y += bias.array
@@ -157,7 +157,7 @@ def embedding(
         if not -num_rows <= padding_idx < num_rows:
             raise AssertionError(f"Padding_idx must be within num_embeddings: {padding_idx} of {num_rows} rows")
         padding_idx %= num_rows
-    if index.size and not (0 <= int(index.min()) and int(index.max()) < num_rows):
+    if index.size and not (int(index.min()) >= 0 and int(index.max()) < num_rows):
         raise IndexError(
             f"index out of range in self: indices must lie in [0, {num_rows - 1}], "
             f"these in [{int(index.min())}, {int(index.max())}]"
