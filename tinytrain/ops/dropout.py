@@ -105,7 +105,7 @@ def _alpha_drop(name: str, input: Tensor, p: float, training: bool, inplace: boo
         kept = _kept(input, p, mask_ndim)
         scale = ((1 - p) * (1 + p * _SELU_FLOOR**2)) ** -0.5 if p < 1 else 0.0
         factor = kept * x.dtype.type(scale)
-        offset = (~kept + x.dtype.type(p - 1)) * x.dtype.type(_SELU_FLOOR * scale)
+        offset = (~kept - x.dtype.type(p)) * x.dtype.type(_SELU_FLOOR * scale)
         return record(x * factor + offset, "Mul", (input,), (lambda g: g * factor,))
 
     return _applied(dropped, input, inplace)
