@@ -1,0 +1,149 @@
+"""From keys to a batch: one sample after the other, each under its random stream, or the whole batch at once."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinytrain.errors import DataError
+from tinytrain.random_streams import BATCH_INDEX, BatchStream, sample_stream
+from tinytrain.utils.data.collate import default_collate
+from tinytrain.utils.data.dataset import IterableDataset, Subset, batch_loader
+
+END = object()
+"""What a fetcher returns when an iterable dataset has no more samples."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One batch to make.
+
+    Args:
+        number: of the batch in its epoch, from 0.
+        key: what the dataset is asked for: a list of indices, or one index where the loader makes no batches; for
+            an iterable dataset the number of samples, or None for one sample.
+        seed, epoch: of the random streams.
+    """
+
+    number: int
+    key: Any
+    seed: int
+    epoch: int
+
+
+@dataclass
+class Fetched:
+    """A batch, or END, or None where every sample was skipped.
+
+    Args:
+        data: what the collate function returned.
+        skipped: (key, reason) of the samples left out because they are damaged.
+    """
+
+    data: Any
+    skipped: list[tuple[Any, str]] = field(default_factory=list)
+
+
+@dataclass
+class Fetcher:
+    """Makes batches of a dataset.
+
+    Args:
+        dataset: map-style or iterable.
+        collate_fn: from a list of samples to a batch, or from one sample to itself.
+        batched: whether a task is a list of samples.
+        drop_last: for iterable datasets: leave out a shorter last batch.
+        skip_damaged: leave out samples that raise DataError instead of raising it.
+        progress: called with a sample's position in its batch before it is loaded.
+    """
+
+    dataset: Any
+    collate_fn: Callable[[Any], Any]
+    batched: bool
+    drop_last: bool
+    skip_damaged: bool
+    progress: Callable[[int], None] | None = None
+
+    def __post_init__(self) -> None:
+        self._iterator: Iterator[Any] | None = None
+        self._num_taken = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin an iterable dataset anew."""
+        if isinstance(self.dataset, IterableDataset):
+            self._iterator, self._num_taken = iter(self.dataset), 0
+
+    def __call__(self, task: Task) -> Fetched:
+        """Make the batch of a task."""
+        if self._iterator is not None:
+            return self._from_stream(task)
+        if not self.batched:
+            return self._collated(task, *self._load_all(task, [task.key]))
+        if self.collate_fn is default_collate:
+            load_batch = batch_loader(self.dataset)
+            whole = load_batch and load_batch(task.key, BatchStream(task.seed, task.epoch, task.key))
+            if whole is not None:
+                return Fetched(whole)
+        if _gives_many(self.dataset):
+            with sample_stream(task.seed, task.epoch, BATCH_INDEX + task.number):
+                return self._collated(task, self.dataset.__getitems__(task.key), [])
+        return self._collated(task, *self._load_all(task, task.key))
+
+    def _tell(self, position: int) -> None:
+        if self.progress is not None:
+            self.progress(position)
+
+    def _load_all(self, task: Task, keys: list[Any]) -> tuple[list[Any], list[tuple[Any, str]]]:
+        samples, skipped = [], []
+        for position, key in enumerate(keys):
+            self._tell(position)
+            try:
+                with sample_stream(task.seed, task.epoch, stream_index(key)):
+                    samples.append(self.dataset[key])
+            except DataError as error:
+                if not self.skip_damaged:
+                    raise
+                skipped.append((key, str(error)))
+        return samples, skipped
+
+    def _from_stream(self, task: Task) -> Fetched:
+        """Take samples from the iterable; number n of its stream has random stream n."""
+        assert self._iterator is not None
+        samples = []
+        for position in range(task.key if self.batched else 1):
+            self._tell(position)
+            with sample_stream(task.seed, task.epoch, self._num_taken):
+                taken = list(itertools.islice(self._iterator, 1))
+            if not taken:
+                break
+            self._num_taken += 1
+            samples += taken
+        if not samples or (self.batched and self.drop_last and len(samples) < task.key):
+            return Fetched(END)
+        return self._collated(task, samples, [])
+
+    def _collated(self, task: Task, samples: list[Any], skipped: list[tuple[Any, str]]) -> Fetched:
+        if not samples:
+            return Fetched(None, skipped)
+        with sample_stream(task.seed, task.epoch, BATCH_INDEX + task.number):
+            return Fetched(self.collate_fn(samples if self.batched else samples[0]), skipped)
+
+
+def stream_index(key: Any) -> int:
+    """Return the index of a key's random stream: integers are their own, others are hashed to 63 bits."""
+    try:
+        return int(key) % BATCH_INDEX
+    except (TypeError, ValueError):
+        digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % BATCH_INDEX
+
+
+def _gives_many(dataset: Any) -> bool:
+    """Whether the dataset itself, not only a Subset of it, defines PyTorch's `__getitems__`."""
+    while type(dataset) is Subset:
+        dataset = dataset.dataset
+    return callable(getattr(dataset, "__getitems__", None))
