@@ -1,0 +1,140 @@
+"""The sets that a config can name, and their division into train, validation and test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytrain.datasets.cifar import CIFAR10, CIFAR100
+from tinytrain.datasets.digits import Digits
+from tinytrain.datasets.folder import ImageFolder
+from tinytrain.datasets.idx_dataset import IDX
+from tinytrain.datasets.labels_file import LabelsFile
+from tinytrain.datasets.mnist import EMNIST, KMNIST, MNIST, QMNIST, FashionMNIST
+from tinytrain.datasets.splits import stratified_split
+from tinytrain.errors import DataError
+from tinytrain.registry import Registry
+from tinytrain.utils.data import Subset
+
+SPLITS = ("train", "val", "test")
+
+DATASETS: Registry[Callable[..., Any]] = Registry("dataset")
+"""Name -> `build(root, split, **options)`: a set with `classes` and `targets`, or None where there is no such split."""
+
+
+@dataclass
+class Splits:
+    """A dataset divided for an experiment.
+
+    Args:
+        train, val, test: the parts; None where there is none.
+        classes: the names of the labels.
+    """
+
+    train: Any
+    val: Any
+    test: Any
+    classes: list[str]
+
+
+def load_splits(
+    name: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    train_transform: Callable[[Any], Any] | None = None,
+    eval_transform: Callable[[Any], Any] | None = None,
+    val_fraction: float = 0.1,
+    seed: int = 0,
+    download: bool = False,
+    **options: Any,
+) -> Splits:
+    """Load a dataset by its name in the config.
+
+    Where the set has no validation split of its own, a stratified part of the training split becomes it.
+
+    Args:
+        name: an entry of `DATASETS`.
+        root: folder of the data; None: the user's cache.
+        train_transform: of the training images.
+        eval_transform: of the others.
+        val_fraction: of the training images that become validation images, from 0 to 1.
+        seed: chooses them.
+        download: get what is missing, where the set is public.
+        **options: of the dataset, for instance EMNIST's `split`.
+
+    Raises:
+        ConfigError: there is no dataset of that name.
+        DataError: the data is missing or damaged, or the splits have different classes.
+    """
+    build = DATASETS.find(name)
+    parts = {split: build(root, split, download=download, **options) for split in SPLITS}
+    train = parts["train"]
+    if train is None:
+        raise DataError("there is no training split", place=root)
+    for split, part in parts.items():
+        if part is not None and part.classes != train.classes:
+            differing = sorted(set(part.classes) ^ set(train.classes))
+            raise DataError(
+                f"the classes of {split} differ from those of train: {', '.join(differing) or 'another order'}",
+                place=root,
+            )
+    train, val = train.with_transform(train_transform), parts["val"]
+    if val is None and val_fraction > 0:
+        kept, held_out = stratified_split(train.targets, val_fraction, seed)
+        val = Subset(train.with_transform(eval_transform), held_out.tolist())
+        train = Subset(train, kept.tolist())
+    elif val is not None:
+        val = val.with_transform(eval_transform)
+    test = parts["test"] and parts["test"].with_transform(eval_transform)
+    return Splits(train, val, test, list(parts["train"].classes))
+
+
+def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
+    """A set that comes as train and test."""
+
+    def build(root: Any, split: str, **options: Any) -> Any:
+        return None if split == "val" else kind(root=root, train=split == "train", **options)
+
+    return build
+
+
+for _name, _kind in {
+    "digits": Digits,
+    "mnist": MNIST,
+    "fashion_mnist": FashionMNIST,
+    "kmnist": KMNIST,
+    "emnist": EMNIST,
+    "qmnist": QMNIST,
+    "cifar10": CIFAR10,
+    "cifar100": CIFAR100,
+    "idx": IDX,
+}.items():
+    DATASETS.register(_name)(_in_two(_kind))
+
+
+@DATASETS.register("image_folder")
+def _image_folder(root: Any, split: str, *, download: bool = False, **options: Any) -> ImageFolder | None:
+    """Folders `train`, `val`, `test` with a folder for every class."""
+    folder = _required_root(root, "image_folder") / split
+    return ImageFolder(folder, **options) if folder.is_dir() else None
+
+
+@DATASETS.register("labels_file")
+def _labels_file(root: Any, split: str, *, download: bool = False, **options: Any) -> LabelsFile | None:
+    """Files `train.csv`, `val.csv`, `test.csv`, or with `.jsonl`, that list images and labels."""
+    folder = _required_root(root, "labels_file")
+    files = [folder / f"{split}{suffix}" for suffix in (".csv", ".jsonl")]
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else LabelsFile(file, **options)
+
+
+def _required_root(root: Any, name: str) -> Path:
+    if root is None:
+        raise DataError(f"the dataset {name} needs the folder of its data", place="data.root", remedy="Name it")
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise DataError("there is no such folder", place=folder, remedy="Check data.root")
+    return folder

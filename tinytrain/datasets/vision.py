@@ -1,0 +1,147 @@
+"""What the image sets have in common: transforms, a description, and the whole-batch path of those in memory."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from tinytrain.random_streams import BatchStream
+from tinytrain.tensor import Tensor, wrap
+from tinytrain.utils.data import Dataset
+
+Self = TypeVar("Self", bound="VisionDataset")
+
+
+class VisionDataset(Dataset):
+    """A map-style set of (image, target) with torchvision's `root`, `transform`, `target_transform`.
+
+    Args:
+        root: folder of the data; shown by `repr`.
+        transforms: takes and returns (image, target); instead of the other two.
+        transform: takes and returns the image.
+        target_transform: takes and returns the target.
+
+    Raises:
+        ValueError: `transforms` comes together with one of the other two.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        transforms: Callable[[Any, Any], tuple[Any, Any]] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+    ):
+        if transforms is not None and (transform is not None or target_transform is not None):
+            raise ValueError("Only transforms or transform/target_transform can be passed as argument")
+        self.root = None if root is None else os.path.expanduser(os.fspath(root))
+        self.transform, self.target_transform = transform, target_transform
+        self.transforms = transforms
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must define __len__")
+
+    def with_transform(self: Self, transform: Callable[[Any], Any] | None) -> Self:
+        """Return a set of the same samples, sharing their memory, with another `transform`."""
+        other = copy.copy(self)
+        other.transform = transform
+        return other
+
+    def extra_repr(self) -> str:
+        """Return lines of the description that only this set has."""
+        return ""
+
+    def __repr__(self) -> str:
+        body = [f"Number of datapoints: {len(self)}"]
+        if self.root is not None:
+            body.append(f"Root location: {self.root}")
+        body += self.extra_repr().splitlines()
+        if self.transforms is not None:
+            body += repr(self.transforms).splitlines()
+        elif self.transform is not None or self.target_transform is not None:
+            body.append("StandardTransform")
+            body += _labelled("Transform: ", self.transform) + _labelled("Target transform: ", self.target_transform)
+        return "\n".join([f"Dataset {type(self).__name__}", *("    " + line for line in body)])
+
+    def _transformed(self, image: Any, target: Any) -> tuple[Any, Any]:
+        if self.transforms is not None:
+            return self.transforms(image, target)
+        if self.transform is not None:
+            image = self.transform(image)
+        if self.target_transform is not None:
+            target = self.target_transform(target)
+        return image, target
+
+
+class ArrayDataset(VisionDataset):
+    """Images and labels that lie in memory as two arrays, or tensors, of the same length.
+
+    Args:
+        data: (n, h, w) grey or (n, h, w, 3) colour, uint8.
+        targets: (n,) labels from 0, or (n, k) with k numbers a sample: a tensor or a list.
+        classes: the names of the classes.
+        root, transform, target_transform: as in `VisionDataset`.
+    """
+
+    def __init__(
+        self,
+        data: Tensor | np.ndarray,
+        targets: Tensor | Sequence[int],
+        classes: Sequence[str],
+        root: str | os.PathLike[str] | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
+    ):
+        super().__init__(root, transform=transform, target_transform=target_transform)
+        self.data, self.targets = data, targets
+        self.classes = list(classes)
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The label of each class name."""
+        return {name: label for label, name in enumerate(self.classes)}
+
+    def __len__(self) -> int:
+        return len(_values(self.data))
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        image = Image.fromarray(_values(self.data)[index])
+        target = _values(self.targets)[index]
+        return self._transformed(image, wrap(target) if np.ndim(target) else int(target))
+
+    def load_batch(self, indices: Sequence[int], streams: BatchStream) -> list[Tensor] | None:
+        """Return a collated batch made in array code, or None where the transforms have no such form.
+
+        Args:
+            indices: of the samples.
+            streams: their random streams.
+
+        Returns:
+            Images (n, c, h, w) and targets (n,), equal to the bit to the collated samples.
+        """
+        if self.transforms is not None or self.target_transform is not None:
+            return None
+        if not getattr(self.transform, "has_batch", False):
+            return None
+        images = _values(self.data)[indices]
+        labels = _values(self.targets)
+        targets = np.array([labels[i] for i in indices], dtype=np.int64)
+        if images.ndim == 3:
+            images = images[..., None]
+        return [wrap(self.transform.batch(images, streams)), wrap(targets)]  # type: ignore[union-attr]
+
+
+def _values(data: Any) -> Any:
+    return data.array if isinstance(data, Tensor) else data
+
+
+def _labelled(label: str, transform: Any) -> list[str]:
+    if transform is None:
+        return []
+    first, *rest = repr(transform).splitlines()
+    return [label + first, *(" " * len(label) + line for line in rest)]
