@@ -1,8 +1,21 @@
 """Image transforms under torchvision's names, for Pillow images and tensors."""
 
-from tinytrain.transforms import functional as functional
+from tinytrain.transforms import functional
+from tinytrain.transforms.automatic import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
+from tinytrain.transforms.colour import (
+    ColorJitter,
+    Grayscale,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
 from tinytrain.transforms.composition import Compose, Lambda, RandomApply, RandomChoice, RandomOrder
 from tinytrain.transforms.conversion import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
+from tinytrain.transforms.filters import GaussianBlur, RandomErasing
 from tinytrain.transforms.functional import InterpolationMode
 from tinytrain.transforms.geometry import (
     CenterCrop,
@@ -15,30 +28,55 @@ from tinytrain.transforms.geometry import (
     Resize,
     TenCrop,
 )
-from tinytrain.transforms.pipeline import TRANSFORMS, build_pipeline
+from tinytrain.transforms.mixing import CutMix, MixUp
+from tinytrain.transforms.pipeline import BATCH_TRANSFORMS, TRANSFORMS, build_pipeline
+from tinytrain.transforms.policies import AutoAugmentPolicy
+from tinytrain.transforms.warping import RandomAffine, RandomPerspective, RandomRotation
 
 __all__ = [
+    "BATCH_TRANSFORMS",
+    "TRANSFORMS",
+    "AugMix",
+    "AutoAugment",
+    "AutoAugmentPolicy",
     "CenterCrop",
+    "ColorJitter",
     "Compose",
     "ConvertImageDtype",
+    "CutMix",
     "FiveCrop",
+    "GaussianBlur",
+    "Grayscale",
     "InterpolationMode",
     "Lambda",
+    "MixUp",
     "Normalize",
     "PILToTensor",
     "Pad",
+    "RandAugment",
+    "RandomAdjustSharpness",
+    "RandomAffine",
     "RandomApply",
+    "RandomAutocontrast",
     "RandomChoice",
     "RandomCrop",
+    "RandomEqualize",
+    "RandomErasing",
+    "RandomGrayscale",
     "RandomHorizontalFlip",
+    "RandomInvert",
     "RandomOrder",
+    "RandomPerspective",
+    "RandomPosterize",
     "RandomResizedCrop",
+    "RandomRotation",
+    "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
-    "TRANSFORMS",
     "TenCrop",
     "ToPILImage",
     "ToTensor",
+    "TrivialAugmentWide",
     "build_pipeline",
     "functional",
 ]

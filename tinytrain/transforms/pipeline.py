@@ -8,9 +8,22 @@ from typing import Any
 
 from tinytrain.errors import ConfigError, did_you_mean
 from tinytrain.registry import Registry
+from tinytrain.transforms.automatic import AugMix, AutoAugment, RandAugment, TrivialAugmentWide
 from tinytrain.transforms.base import Transform
+from tinytrain.transforms.colour import (
+    ColorJitter,
+    Grayscale,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+)
 from tinytrain.transforms.composition import Compose, RandomApply, RandomChoice, RandomOrder
 from tinytrain.transforms.conversion import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
+from tinytrain.transforms.filters import GaussianBlur, RandomErasing
 from tinytrain.transforms.geometry import (
     CenterCrop,
     FiveCrop,
@@ -22,9 +35,14 @@ from tinytrain.transforms.geometry import (
     Resize,
     TenCrop,
 )
+from tinytrain.transforms.mixing import CutMix, MixUp
+from tinytrain.transforms.warping import RandomAffine, RandomPerspective, RandomRotation
 
 TRANSFORMS: Registry[type[Transform]] = Registry("transform")
-"""What a config may name, under torchvision's names."""
+"""The steps of a pipeline that a config may name, under torchvision's names."""
+
+BATCH_TRANSFORMS: Registry[type[Transform]] = Registry("batch transform")
+"""What mixes whole batches, after collation."""
 
 for _transform in (
     Compose,
@@ -45,8 +63,28 @@ for _transform in (
     TenCrop,
     RandomHorizontalFlip,
     RandomVerticalFlip,
+    RandomRotation,
+    RandomAffine,
+    RandomPerspective,
+    ColorJitter,
+    Grayscale,
+    RandomGrayscale,
+    RandomInvert,
+    RandomPosterize,
+    RandomSolarize,
+    RandomAdjustSharpness,
+    RandomAutocontrast,
+    RandomEqualize,
+    GaussianBlur,
+    RandomErasing,
+    AutoAugment,
+    RandAugment,
+    TrivialAugmentWide,
+    AugMix,
 ):
     TRANSFORMS.register()(_transform)
+for _mix in (MixUp, CutMix):
+    BATCH_TRANSFORMS.register()(_mix)
 
 WORDS = {"pil": "a Pillow image", "tensor": "a tensor", "images": "several images"}
 
@@ -103,6 +141,8 @@ def _build(entry: Any, place: str) -> Any:
 
 
 def _find(name: Any, place: str) -> type[Transform]:
+    if name in BATCH_TRANSFORMS:
+        raise ConfigError(f"{name} mixes whole batches; it is no step of a pipeline for one image", place=place)
     try:
         return TRANSFORMS.find(name)
     except ConfigError as error:
