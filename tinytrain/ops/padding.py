@@ -90,7 +90,7 @@ def _pad_own(input: Tensor, pairs: Sequence[tuple[int, int]], mode: str) -> Tens
         raise RuntimeError(f"pad: only the batch may be empty in mode {mode!r}; got shape {list(input.shape)}")
     size = x.shape[2:]
     out_size = [n + before + after for n, (before, after) in zip(size, pairs, strict=True)]
-    if min(out_size) < 0 or max(out_size) < 1:
+    if min(out_size) < 0 or (mode != "circular" and max(out_size) < 1):
         raise RuntimeError(f"pad: the result of `pad` {pairs} on sizes {list(size)} would have sizes {out_size}")
     sources = [_sources(mode, n, before, after) for n, (before, after) in zip(size, pairs, strict=True)]
     maps: list[tuple[int, list[Tap]]] = [(len(each), [(ALL, each, None)]) for each in sources]

@@ -299,6 +299,8 @@ def _avg_pool(
     if divisor_override == 0:
         raise RuntimeError(f"{name}: `divisor_override` must not be 0")
     size = input.shape[-num_axes:]
+    if num_axes == 3 and any(n < k for n, k in zip(size, window[0], strict=True)):
+        raise RuntimeError(f"{name}: `kernel_size` {list(window[0])} must not exceed the input size {list(size)}")
     out_size = _out_size(name, size, *window, ceil_mode)
     maps, divisor = [], np.ones((), np.int64)
     for n, out, k, s, p in zip(size, out_size, *window[:3], strict=True):

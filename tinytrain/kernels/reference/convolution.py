@@ -188,9 +188,9 @@ def _row_of(b: Array, width: int) -> Array:
 
 def _weight_matrix(w: Array, groups: int) -> Array:
     """Return `w` as one matrix a group, `(groups, taps * c // groups, o // groups)`, taps outermost."""
-    o, group_channels = w.shape[:2]
-    split = w.reshape(groups, o // groups, group_channels, -1 if w.size else prod(w.shape[2:]))
-    return array_module(w).ascontiguousarray(split.transpose(0, 3, 2, 1)).reshape(groups, -1, o // groups)
+    o, group_channels, *kernel = w.shape
+    split = w.reshape(groups, o // groups, group_channels, prod(kernel)).transpose(0, 3, 2, 1)
+    return array_module(w).ascontiguousarray(split).reshape(groups, prod(kernel) * group_channels, o // groups)
 
 
 def _by_group(x: Array, groups: int, padding: Pairs) -> Array:

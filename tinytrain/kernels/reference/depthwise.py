@@ -22,7 +22,7 @@ def depthwise_forward(
     xp = array_module(x)
     c = x.shape[-1]
     y.fill(0)
-    y_split, x_split = y.reshape(*y.shape[:-1], c, -1), x[..., None]
+    y_split, x_split = y.reshape(*y.shape[:-1], c, w.shape[0] // c), x[..., None]
     rows = _filter_rows(w, c, y.shape[-2])
     tap_list = list(taps(x.shape[1:-1], y.shape[1:-1], w.shape[2:], stride, _before(padding), dilation))
     for piece in _pieces(y):
@@ -42,7 +42,7 @@ def depthwise_input_grad(
     xp = array_module(g)
     c = x_shape[-1]
     grad = xp.zeros(tuple(x_shape), g.dtype)
-    g_split = g.reshape(*g.shape[:-1], c, -1)
+    g_split = g.reshape(*g.shape[:-1], c, w.shape[0] // c)
     rows = _filter_rows(w, c, g.shape[-2])
     tap_list = list(taps(x_shape[1:-1], g.shape[1:-1], w.shape[2:], stride, _before(padding), dilation))
     for piece in _pieces(g):
@@ -65,7 +65,7 @@ def depthwise_weight_grad(
     c = x.shape[-1]
     o, _, *kernel = w_shape
     grad = xp.zeros((*kernel, c, o // c), g.dtype)
-    g_split, x_split = g.reshape(*g.shape[:-1], c, -1), x[..., None]
+    g_split, x_split = g.reshape(*g.shape[:-1], c, o // c), x[..., None]
     tap_list = list(taps(x.shape[1:-1], g.shape[1:-1], kernel, stride, _before(padding), dilation))
     for piece in _pieces(g):
         g_piece, x_piece = g_split[piece], x_split[piece]

@@ -61,7 +61,7 @@ def _resample_axis(x: Array, axis: int, size: int, taps: Sequence[Tap]) -> Array
     before, num_after = (ALL,) * axis, x.ndim - axis - 1
     y = None
     for targets, sources, weights in taps:
-        part = x[(*before, _on_device(sources, xp))]
+        part = x[(*before, sources)] if isinstance(sources, slice) else x.take(xp.asarray(sources), axis=axis)
         if weights is not None:
             part = part * xp.asarray(weights, x.dtype).reshape(-1, *(1,) * num_after)
         if y is None and isinstance(targets, slice) and targets == ALL:
@@ -69,12 +69,8 @@ def _resample_axis(x: Array, axis: int, size: int, taps: Sequence[Tap]) -> Array
             continue
         if y is None:
             y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
-        y[(*before, _on_device(targets, xp))] += part
+        y[(*before, targets if isinstance(targets, slice) else xp.asarray(targets))] += part
     return xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) if y is None else y
-
-
-def _on_device(index: Index, xp: Any) -> Index:
-    return index if isinstance(index, slice) else xp.asarray(index)
 
 
 def _rounds(sources: np.ndarray) -> list[np.ndarray]:

@@ -1,0 +1,63 @@
+"""A kernel is found by name, array class and dtype; the reference answers where nothing faster does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tinytrain import kernels
+from tinytrain.errors import UsageError
+from tinytrain.kernels.reference import KERNELS
+
+
+def test_every_reference_kernel_is_found_under_its_name():
+    x = np.zeros(1, np.float16)
+    assert {name: kernels.kernel(name, x) for name in KERNELS} == dict(KERNELS)
+
+
+def test_an_unknown_kernel_is_a_key_error_with_its_name():
+    with pytest.raises(KeyError, match="conv_backwards"):
+        kernels.kernel("conv_backwards", np.zeros(1))
+
+
+def test_a_set_that_takes_the_array_comes_before_the_reference(monkeypatch):
+    def fast(*arguments):
+        return "fast"
+
+    only_float32 = kernels.KernelSet("fast", {"conv_forward": fast}, lambda kind, dtype: dtype == np.float32, "test")
+    monkeypatch.setattr(kernels, "_sets", [only_float32, *kernels._sets])
+    monkeypatch.setattr(kernels, "_chosen", {})
+    assert kernels.kernel("conv_forward", np.zeros(1, np.float32)) is fast
+    assert kernels.kernel("conv_forward", np.zeros(1, np.float64)) is KERNELS["conv_forward"]
+    assert kernels.kernel("conv_input_grad", np.zeros(1, np.float32)) is KERNELS["conv_input_grad"]
+
+
+def test_the_report_says_why_the_reference_is_in_use():
+    report = kernels.kernels_in_use()[-1]
+    assert report["set"] == "reference"
+    assert report["reason"]
+    assert report["kernels"] == sorted(KERNELS)
+
+
+def test_forcing_the_reference_leaves_it_alone():
+    assert [each.name for each in kernels._sets_for("reference")] == ["reference"]
+
+
+def test_an_unknown_choice_in_the_environment_is_refused_with_the_known_ones():
+    with pytest.raises(UsageError, match="TINYTRAIN_KERNELS: expected one of auto, reference; got 'fast'"):
+        kernels._sets_for("fast")
+
+
+def test_the_environment_is_read_at_import():
+    script = "import tinytrain.kernels as k; print(k.kernels_in_use())"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"TINYTRAIN_KERNELS": "reference", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "TINYTRAIN_KERNELS=reference" in done.stdout
