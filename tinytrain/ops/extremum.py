@@ -14,6 +14,7 @@ import numpy as np
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import maximum, minimum
 from tinytrain.ops.common import wrap_dim, wrap_dims
+from tinytrain.ops.cumulative import scan
 from tinytrain.ops.picking import named_result, pick
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
@@ -154,9 +155,11 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     lines = xp.moveaxis(x, axis, -1)
     order = xp.argsort(lines, axis=-1, kind="stable")
     ordered = xp.take_along_axis(lines, order, -1)
-    left = (ordered[..., :, None] == ordered[..., None, :]).sum(axis=-1)
-    first = left.argmax(axis=-1)[..., None]
-    last = first + xp.take_along_axis(left, first, -1) - 1
+    begins = xp.ones(ordered.shape, bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    places = xp.arange(ordered.shape[-1])
+    so_far = places - scan(xp.maximum, xp.where(begins, places, 0), ordered.ndim - 1)
+    last = so_far.argmax(axis=-1)[..., None]
     indices = xp.moveaxis(xp.take_along_axis(order, last, -1), -1, axis)
     return _ModeResult(*pick(input, indices, axis, "Mode", keepdim=keepdim))
 
