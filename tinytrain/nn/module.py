@@ -1,0 +1,532 @@
+"""The base of all layers and networks: parameters, buffers, submodules, state, hooks."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from tinytrain import dtypes
+from tinytrain.device import device as Device
+from tinytrain.nn.hooks import watch_inputs, watch_outputs
+from tinytrain.nn.parameter import Buffer, Parameter
+from tinytrain.tape import no_grad
+from tinytrain.tensor import RemovableHandle, Tensor
+
+__all__ = ["Module"]
+
+Self = TypeVar("Self", bound="Module")
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` did not find on either side."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+
+class Module:
+    """A layer or network: owns parameters, buffers and submodules under the names they are assigned to.
+
+    Subclasses call `super().__init__()` first, assign what they own, and define `forward`.
+
+    Attributes:
+        training: whether the module behaves as in training (dropout, batch statistics).
+    """
+
+    training: bool
+    _parameters: dict[str, Parameter | None]
+    _buffers: dict[str, Tensor | None]
+    _modules: dict[str, Module | None]
+
+    def __init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "training", True)
+        set_(self, "_parameters", {})
+        set_(self, "_buffers", {})
+        set_(self, "_modules", {})
+        set_(self, "_transient_buffers", set())
+        set_(self, "_hooks", {})
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the output; every subclass defines it.
+
+        Raises:
+            NotImplementedError: the subclass does not.
+        """
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._hooks:
+            return self.forward(*args, **kwargs)
+        return self._call_with_hooks(args, kwargs)
+
+    # Ownership.
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_modules" not in self.__dict__:
+            if isinstance(value, (Parameter, Module, Buffer)):
+                raise AttributeError(f"cannot assign {name!r} before Module.__init__() call")
+            object.__setattr__(self, name, value)
+            return
+        if isinstance(value, Parameter):
+            self._forget(name)
+            self._parameters[name] = value
+        elif isinstance(value, Module):
+            self._forget(name)
+            self._modules[name] = value
+        elif isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
+        elif name in self._buffers:
+            self._assign(self._buffers, name, value, Tensor)
+        elif name in self._parameters:
+            self._assign(self._parameters, name, value, Parameter)
+        elif name in self._modules:
+            self._assign(self._modules, name, value, Module)
+        else:
+            object.__setattr__(self, name, value)
+
+    def _assign(self, table: dict[str, Any], name: str, value: Any, kind: type) -> None:
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(
+                f"cannot assign {type(value).__name__!r} as {name!r} (tinytrain.{kind.__name__} or None expected)"
+            )
+        table[name] = value
+
+    def _forget(self, name: str) -> None:
+        """Drop whatever is held under `name`, so that it is held once."""
+        self.__dict__.pop(name, None)
+        for table in (self._parameters, self._buffers, self._modules):
+            table.pop(name, None)
+        self._transient_buffers.discard(name)
+
+    def __getattr__(self, name: str) -> Any:
+        for table in ("_parameters", "_buffers", "_modules"):
+            if name in self.__dict__.get(table, ()):
+                return self.__dict__[table][name]
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        for table in (self._parameters, self._buffers, self._modules):
+            if name in table:
+                del table[name]
+                return
+        object.__delattr__(self, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Own `param` under `name`; None keeps the name for a parameter that is not there."""
+        self._check_name(name, "parameter")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"cannot assign {type(param).__name__!r} object to parameter {name!r} (nn.Parameter or None)"
+            )
+        self._parameters[name] = param
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Own a tensor that is not trained.
+
+        Args:
+            name: what it is called.
+            tensor: the tensor; None keeps the name.
+            persistent: whether `state_dict` holds it.
+        """
+        if name not in self._buffers:
+            self._check_name(name, "buffer")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"cannot assign {type(tensor).__name__!r} object to buffer {name!r} (Tensor or None required)"
+            )
+        self._buffers[name] = tensor
+        if persistent:
+            self._transient_buffers.discard(name)
+        else:
+            self._transient_buffers.add(name)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Own `module` under `name`."""
+        self._check_name(name, "module")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"{type(module).__name__} is not a Module subclass")
+        self._modules[name] = module
+
+    register_module = add_module
+
+    def _check_name(self, name: str, kind: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain ".", got: {name!r}')
+        if name == "":
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+        if hasattr(self, name) and not any(name in t for t in (self._parameters, self._buffers, self._modules)):
+            raise KeyError(f"attribute {name!r} already exists")
+
+    # Walks.
+
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
+        """Yield this module and all below it with their dotted names, each once."""
+        memo = set() if memo is None else memo
+        if remove_duplicate:
+            if self in memo:
+                return
+            memo.add(self)
+        yield prefix, self
+        for name, module in self._modules.items():
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> Iterator[Module]:
+        """Yield this module and all below it."""
+        return (module for _, module in self.named_modules())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Yield the modules directly below, with their names."""
+        seen: set[Module] = set()
+        for name, module in self._modules.items():
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """Yield the modules directly below."""
+        return (module for _, module in self.named_children())
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Yield parameters with their dotted names, a shared one once."""
+        return self._named_members("_parameters", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """Yield the parameters, of submodules too where `recurse` is set."""
+        return (param for _, param in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield buffers with their dotted names."""
+        return self._named_members("_buffers", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """Yield the buffers, of submodules too where `recurse` is set."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def _named_members(self, table: str, prefix: str, recurse: bool, unique: bool) -> Iterator[tuple[str, Any]]:
+        seen: set[int] = set()
+        owners = self.named_modules(prefix=prefix, remove_duplicate=unique) if recurse else [(prefix, self)]
+        for owner, module in owners:
+            for name, value in getattr(module, table).items():
+                if value is None or (unique and id(value) in seen):
+                    continue
+                seen.add(id(value))
+                yield (f"{owner}.{name}" if owner else name), value
+
+    def get_submodule(self, target: str) -> Module:
+        """Return the module with the dotted name `target`.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        found = self
+        for name in target.split(".") if target else ():
+            if name not in found._modules:
+                raise AttributeError(f"{type(found).__name__} has no submodule {name!r} (looking for {target!r})")
+            found = found._modules[name]  # type: ignore[assignment]  # an absent submodule has no name to ask for
+        return found
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter with the dotted name `target`."""
+        return self._get_member("_parameters", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer with the dotted name `target`."""
+        return self._get_member("_buffers", target)
+
+    def _get_member(self, table: str, target: str) -> Any:
+        owner, _, name = target.rpartition(".")
+        members = getattr(self.get_submodule(owner), table)
+        if name not in members:
+            raise AttributeError(f"{type(self).__name__} has no {table[1:-1]} {target!r}")
+        return members[name]
+
+    def apply(self: Self, fn: Callable[[Module], Any]) -> Self:
+        """Call `fn` on every module below, then on this one; return this one."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    # Modes, types and places.
+
+    def train(self: Self, mode: bool = True) -> Self:
+        """Set training behaviour here and below; return this module."""
+        if not isinstance(mode, bool):
+            raise ValueError("training mode is expected to be boolean")
+        for module in self.modules():
+            object.__setattr__(module, "training", mode)
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set evaluation behaviour here and below; return this module."""
+        return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Say for every parameter whether it is trained; return this module."""
+        for param in self.parameters():
+            param.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget every gradient, or fill it with zeros where `set_to_none` is False."""
+        for param in self.parameters():
+            if set_to_none:
+                param.grad = None
+            elif param.grad is not None:
+                param.grad = param.grad.detach()
+                param.grad.zero_()
+
+    def to(self: Self, *args: Any, **kwargs: Any) -> Self:
+        """Move parameters and buffers to a device, or their floats to a type, in place; return this module.
+
+        Args:
+            *args: a device, a dtype, both, or a tensor that has them.
+            **kwargs: the same as `device=` and `dtype=`.
+
+        Raises:
+            TypeError: the dtype is no floating type.
+        """
+        for each in (*args, *kwargs.values()):
+            if isinstance(each, dtypes.dtype) and not each.is_floating_point:
+                raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={each}")
+
+        def convert(tensor: Tensor) -> Tensor:
+            if tensor.is_floating_point():
+                return tensor.to(*args, **kwargs)
+            place = [a.device if isinstance(a, Tensor) else a for a in args if isinstance(a, (str, Device, Tensor))]
+            place += [kwargs["device"]] if kwargs.get("device") is not None else []
+            return tensor.to(place[0]) if place else tensor
+
+        return self._apply(convert)
+
+    def cpu(self: Self) -> Self:
+        """Move to the CPU in place; return this module."""
+        return self.to("cpu")
+
+    def cuda(self: Self, device: int | str | Device | None = None) -> Self:
+        """Move to a GPU in place; return this module."""
+        return self.to(Device("cuda" if device is None else device))
+
+    def float(self: Self) -> Self:
+        """Make all floats float32 in place; return this module."""
+        return self.to(dtypes.float32)
+
+    def double(self: Self) -> Self:
+        """Make all floats float64 in place; return this module."""
+        return self.to(dtypes.float64)
+
+    def half(self: Self) -> Self:
+        """Make all floats float16 in place; return this module."""
+        return self.to(dtypes.float16)
+
+    def _apply(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
+        """Replace the values of every parameter, its gradient and every buffer; the tensor objects stay."""
+        with no_grad():
+            for tensor in itertools.chain(self.parameters(), self.buffers()):
+                grad = tensor.grad
+                tensor.grad = None
+                tensor.data = convert(tensor.detach())
+                if grad is not None:
+                    tensor.grad = convert(grad)
+        return self
+
+    # State.
+
+    def state_dict(
+        self, *, destination: OrderedDict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> OrderedDict[str, Tensor]:
+        """Return parameters and persistent buffers by dotted name, sharing their memory.
+
+        Args:
+            destination: a dict to fill instead of a new one.
+            prefix: what every name begins with.
+            keep_vars: return the parameters themselves instead of detached tensors.
+        """
+        state: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
+        for name, tensor in self._own_state().items():
+            state[prefix + name] = tensor if keep_vars else tensor.detach()
+        for name, module in self._modules.items():
+            if module is not None:
+                module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        return state
+
+    def _own_state(self) -> dict[str, Tensor]:
+        """Return this module's parameters and persistent buffers that are there."""
+        buffers = {name: b for name, b in self._buffers.items() if name not in self._transient_buffers}
+        return {name: t for name, t in {**self._parameters, **buffers}.items() if t is not None}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
+        """Copy values from `state_dict` into the parameters and buffers of the same names.
+
+        Args:
+            state_dict: tensors by dotted name.
+            strict: refuse missing and unexpected names.
+            assign: take the given tensors themselves instead of copying their values.
+
+        Returns:
+            The names missing in `state_dict` and those unexpected in it.
+
+        Raises:
+            RuntimeError: names do not match (with `strict`) or shapes differ; the message lists them all. Nothing
+                was loaded then.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        own = self.state_dict(keep_vars=True)
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        problems = []
+        if strict and unexpected:
+            problems.append(f"Unexpected key(s) in state_dict: {', '.join(map(repr, unexpected))}. ")
+        if strict and missing:
+            problems.append(f"Missing key(s) in state_dict: {', '.join(map(repr, missing))}. ")
+        for name, tensor in own.items():
+            if name not in state_dict:
+                continue
+            value = state_dict[name]
+            if not isinstance(value, Tensor):
+                problems.append(f"{name}: expected a Tensor, but got {type(value).__name__}.")
+            elif value.shape != tensor.shape:
+                problems.append(
+                    f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint, "
+                    f"the shape in current model is {tensor.shape}."
+                )
+        if problems:
+            raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *problems]))
+        with no_grad():
+            for name in own:
+                if name in state_dict:
+                    self._load_one(name, own[name], state_dict[name], assign)
+        return IncompatibleKeys(missing, unexpected)
+
+    def _load_one(self, name: str, tensor: Tensor, value: Tensor, assign: bool) -> None:
+        if assign:
+            tensor.data = value.detach()
+        else:
+            tensor.copy_(value)
+
+    # Hooks.
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
+        """Call `hook(module, args)` before every forward; what it returns replaces the arguments.
+
+        Args:
+            hook: the function; gets `(module, args, kwargs)` with `with_kwargs`.
+            prepend: call it before the hooks already there.
+            with_kwargs: pass the keyword arguments, and take `(args, kwargs)` back.
+        """
+        return self._register("forward_pre", (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        """Call `hook(module, args, output)` after every forward; what it returns replaces the output.
+
+        Args:
+            hook: the function; gets `(module, args, kwargs, output)` with `with_kwargs`.
+            prepend: call it before the hooks already there.
+            with_kwargs: pass the keyword arguments too.
+            always_call: not available; a forward that raises calls no hook.
+        """
+        if always_call:
+            raise NotImplementedError("register_forward_hook: always_call=True is not available")
+        return self._register("forward", (hook, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` before the gradients pass back through the module.
+
+        What it returns, a tuple as `grad_output` is, replaces them.
+        """
+        return self._register("backward_pre", hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` once the gradients of the module's inputs are known.
+
+        What it returns, a tuple as `grad_input` is, replaces them.
+        """
+        return self._register("backward", hook, prepend)
+
+    def _register(self, kind: str, hook: Any, prepend: bool) -> RemovableHandle:
+        hooks = self._hooks.setdefault(kind, {})
+        handle = RemovableHandle(hooks, hook)
+        if prepend:
+            for key in [key for key in hooks if key != handle.id]:
+                hooks[key] = hooks.pop(key)
+        return handle
+
+    def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in list(self._hooks.get("forward_pre", {}).values()):
+            if with_kwargs:
+                changed = hook(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            else:
+                changed = hook(self, args)
+                if changed is not None:
+                    args = changed if isinstance(changed, tuple) else (changed,)
+        before, after = self._hooks.get("backward_pre"), self._hooks.get("backward")
+        grad_outputs: list[Tensor | None] = []
+        if before or after:
+            args = watch_inputs(self, args, list((after or {}).values()), grad_outputs)
+        output = self.forward(*args, **kwargs)
+        for hook, with_kwargs in list(self._hooks.get("forward", {}).values()):
+            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
+            if changed is not None:
+                output = changed
+        if before or after:
+            output = watch_outputs(self, output, list((before or {}).values()), grad_outputs)
+        return output
+
+    # What people see.
+
+    def extra_repr(self) -> str:
+        """Return what stands between the parentheses of the module's repr."""
+        return ""
+
+    def __repr__(self) -> str:
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        children = [f"({name}): {_indent(repr(module))}" for name, module in self._modules.items()]
+        name = self._get_name()
+        if not children and len(extra) <= 1:
+            return f"{name}({''.join(extra)})"
+        return f"{name}(\n  " + "\n  ".join(extra + children) + "\n)"
+
+    def _get_name(self) -> str:
+        return type(self).__name__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _indent(text: str) -> str:
+    """Indent all lines but the first by two spaces."""
+    return text.replace("\n", "\n  ")
