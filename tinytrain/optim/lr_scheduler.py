@@ -197,9 +197,7 @@ class ConstantLR(LRScheduler):
         last_epoch: the number of the last step taken.
     """
 
-    def __init__(
-        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
-    ):
+    def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):
         if not 0 <= factor <= 1:
             raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor, self.total_iters = factor, total_iters
@@ -310,9 +308,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         last_epoch: the number of the last step taken.
     """
 
-    def __init__(
-        self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1
-    ):
+    def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):
         if T_0 <= 0 or not isinstance(T_0, int):
             raise ValueError(f"Expected positive integer T_0, but got {T_0}")
         if T_mult < 1 or not isinstance(T_mult, int):
@@ -598,7 +594,9 @@ def _check_schedulers(name: str, schedulers: Sequence[LRScheduler], optimizer: O
         raise ValueError(f"{name} expects at least one scheduler")
     for position, each in enumerate(schedulers):
         if each.optimizer is not optimizer:
-            raise ValueError(f"{name} expects all schedulers to belong to the same optimizer, but number {position} does not")
+            raise ValueError(
+                f"{name} expects all schedulers to belong to the same optimizer, but number {position} does not"
+            )
         if isinstance(each, ReduceLROnPlateau):
             raise ValueError(f"{name} does not support ReduceLROnPlateau, whose steps are told a metric")
 
