@@ -1,0 +1,21 @@
+"""Training, evaluation and the run folder; knows neither YAML nor the terminal."""
+
+from tinytrain.training.evaluation import evaluate
+from tinytrain.training.events import EpochResult, Events
+from tinytrain.training.experiment import Experiment
+from tinytrain.training.loop import DivergenceError, RunResult, train
+from tinytrain.training.metrics import Meter, Scores
+from tinytrain.training.run_folder import RunFolder
+
+__all__ = [
+    "DivergenceError",
+    "EpochResult",
+    "Events",
+    "Experiment",
+    "Meter",
+    "RunFolder",
+    "RunResult",
+    "Scores",
+    "evaluate",
+    "train",
+]

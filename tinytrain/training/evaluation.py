@@ -1,0 +1,42 @@
+"""Scores of a model over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tinytrain import nn
+from tinytrain.device import device as Device
+from tinytrain.tape import no_grad
+from tinytrain.tensor import Tensor
+from tinytrain.training.metrics import Meter, Scores
+
+
+@no_grad
+def evaluate(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor],
+    *,
+    num_classes: int,
+    device: Device,
+    topk: Sequence[int] = (1, 5),
+) -> Scores:
+    """Return the scores of a model in evaluation mode; its mode is put back.
+
+    Args:
+        model: gives logits (n, classes).
+        batches: images and class indices.
+        loss: from logits and targets to the mean loss.
+        num_classes: how many classes there are.
+        device: where the model lies; batches are moved there.
+        topk: which k to count.
+    """
+    was_training = model.training
+    model.eval()
+    meter = Meter(num_classes, topk, device)
+    for images, targets in batches:
+        images, targets = images.to(device), targets.to(device)
+        logits = model(images)
+        meter.update(logits, targets, loss(logits, targets))
+    model.train(was_training)
+    return meter.scores()

@@ -1,0 +1,59 @@
+"""What a training consists of, built and ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tinytrain import nn
+from tinytrain.device import device as Device
+from tinytrain.optim import Optimizer
+from tinytrain.optim.schedules import Schedule
+from tinytrain.tensor import Tensor
+from tinytrain.utils.data import DataLoader
+
+
+@dataclass
+class Experiment:
+    """A model, its data and how it learns.
+
+    Attributes:
+        name: what the run folder is called.
+        seed: what everything random depends on.
+        device: where the model lies and batches are moved to.
+        model: the network.
+        train: batches to learn from; a new order each epoch.
+        val: batches to choose the best epoch by, None where there are none.
+        test: batches to judge the result by, None where there are none.
+        class_names: by class index.
+        input_shape: (c, h, w) of one image as the network gets it.
+        loss: from logits and targets to a scalar.
+        optimizer: changes the model's parameters.
+        schedule: changes the optimizer's learning rates.
+        epochs: passes over the training data.
+        clip_grad_norm: the largest norm of all gradients together, None for any.
+        clip_grad_value: the largest absolute value of a gradient element, None for any.
+        log_every: batches between two reports.
+        config_yaml: the config in force, with the origin of every value, for the run folder.
+        bundle: what a weights file says of itself: model config, evaluation transforms.
+    """
+
+    name: str
+    seed: int
+    device: Device
+    model: nn.Module
+    train: DataLoader
+    val: DataLoader | None
+    test: DataLoader | None
+    class_names: list[str]
+    input_shape: tuple[int, int, int]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    optimizer: Optimizer
+    schedule: Schedule
+    epochs: int
+    clip_grad_norm: float | None = None
+    clip_grad_value: float | None = None
+    log_every: int = 50
+    config_yaml: str = ""
+    bundle: dict[str, Any] = field(default_factory=dict)

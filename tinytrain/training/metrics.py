@@ -1,0 +1,109 @@
+"""Loss, top-k accuracy and confusion matrix, gathered on the device until somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinytrain.device import device as Device
+from tinytrain.device import module_of, move
+from tinytrain.tape import no_grad
+from tinytrain.tensor import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well a classifier did on a set.
+
+    Attributes:
+        loss: mean loss over the samples.
+        topk: fraction of samples whose class is among the k likeliest, by k.
+        count: how many samples there were.
+        confusion: (classes, classes) counts; a row is a true class, a column a predicted one.
+    """
+
+    loss: float
+    topk: dict[int, float]
+    count: int
+    confusion: np.ndarray
+
+    @property
+    def top1(self) -> float:
+        """The fraction of samples classified right."""
+        return self.topk[1]
+
+    def per_class(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
+        """Return precision, recall, F1 and count of each class; a ratio without samples is None."""
+        right = self.confusion.diagonal()
+        table = []
+        for i, name in enumerate(class_names):
+            predicted, actual = int(self.confusion[:, i].sum()), int(self.confusion[i].sum())
+            both = predicted + actual
+            table.append(
+                {
+                    "class": name,
+                    "count": actual,
+                    "precision": int(right[i]) / predicted if predicted else None,
+                    "recall": int(right[i]) / actual if actual else None,
+                    "f1": 2 * int(right[i]) / both if both else None,
+                }
+            )
+        return table
+
+    def summary(self) -> dict[str, float]:
+        """Return `top1`, `top5` (or whichever k were asked for) and `loss`."""
+        return {**{f"top{k}": value for k, value in self.topk.items()}, "loss": self.loss}
+
+
+class Meter:
+    """Gathers scores batch by batch without waiting for the device.
+
+    Args:
+        num_classes: columns of the logits.
+        topk: which k to count; 1 always is.
+        device: where logits and targets lie.
+    """
+
+    def __init__(self, num_classes: int, topk: Sequence[int] = (1, 5), device: Device | str = "cpu"):
+        self.num_classes = num_classes
+        self.topk = sorted({1, *topk})
+        xp = module_of(Device(device))
+        self._loss = xp.zeros((), np.float64)
+        self._hits = xp.zeros(len(self.topk), np.int64)
+        self._confusion = xp.zeros(num_classes * num_classes, np.int64)
+        self.count = 0
+
+    @no_grad
+    def update(self, logits: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Take in one batch.
+
+        Args:
+            logits: (n, classes).
+            targets: (n,) class indices.
+            loss: the mean loss of the batch.
+        """
+        n = logits.shape[0]
+        order = logits.argsort(dim=1, descending=True, stable=True).array[:, : self.topk[-1]]
+        right = order == targets.array[:, None]
+        for i, k in enumerate(self.topk):
+            self._hits[i] += right[:, :k].sum()
+        pairs = targets.array * self.num_classes + order[:, 0]
+        xp = module_of(logits.device)
+        self._confusion += xp.bincount(pairs, minlength=self._confusion.size)
+        self._loss += loss.array.astype(np.float64) * n
+        self.count += n
+
+    def scores(self) -> Scores:
+        """Fetch what was gathered; the loss of nothing is NaN."""
+        cpu = Device("cpu")
+        count = self.count
+        hits, confusion = move(self._hits, cpu), move(self._confusion, cpu)
+        return Scores(
+            loss=float(self._loss) / count if count else float("nan"),
+            topk={k: int(hit) / count if count else float("nan") for k, hit in zip(self.topk, hits, strict=True)},
+            count=count,
+            confusion=confusion.reshape(self.num_classes, self.num_classes),
+        )

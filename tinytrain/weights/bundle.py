@@ -1,0 +1,104 @@
+"""Self-contained weights: a `.safetensors` file that says itself which network it is for.
+
+The metadata of the file holds one JSON document under `tinytrain`: the model's config, the class names, the evaluation
+transforms, the input shape and the version that wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain.device import CPU, move
+from tinytrain.errors import WeightsError
+from tinytrain.tensor import Tensor, wrap
+
+_KEY = "tinytrain"
+
+
+@dataclass
+class Bundle:
+    """Weights and what is needed to use them.
+
+    Attributes:
+        weights: arrays by their names in the `state_dict`.
+        model: the `model` section of the config.
+        class_names: by class index.
+        eval_transforms: the `transforms.eval` section of the config.
+        input_shape: (c, h, w) of one image as the network gets it.
+        version: of tinytrain that wrote it.
+        extra: whatever else is to be known, as where the data came from.
+    """
+
+    weights: dict[str, np.ndarray]
+    model: dict[str, Any]
+    class_names: list[str]
+    eval_transforms: list[Any]
+    input_shape: tuple[int, int, int]
+    version: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the weights as tensors."""
+        return {name: wrap(array) for name, array in self.weights.items()}
+
+
+def save_bundle(path: str | os.PathLike[str], bundle: Bundle) -> None:
+    """Write a bundle to a file."""
+    from safetensors.numpy import save_file
+
+    described = asdict(bundle)
+    del described["weights"]
+    contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in bundle.weights.items()}
+    save_file(contiguous, os.fspath(path), metadata={"format": "pt", _KEY: json.dumps(described)})
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle from a file, or from the `best.safetensors` of a run folder.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, or it does not say which network it is for.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if path.is_dir():
+        path = path / "best.safetensors"
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    except FileNotFoundError:
+        raise WeightsError("there is no such file", place=path, remedy="Name a run folder or a weights file") from None
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"the file is damaged or no .safetensors file: {error}", place=path) from error
+    if _KEY not in metadata:
+        raise WeightsError(
+            "the file does not say which network it is for", place=path, remedy="Name a config with --config"
+        )
+    try:
+        described = json.loads(metadata[_KEY])
+        described["input_shape"] = tuple(described["input_shape"])
+        return Bundle(weights=weights, **described)
+    except (ValueError, TypeError, KeyError) as error:
+        raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
+
+
+def arrays_of(state_dict: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return the values of a `state_dict` as arrays on the CPU, sharing memory where they lie there."""
+    return {name: move(tensor.strided_array(), CPU) for name, tensor in state_dict.items()}
+
+
+def weights_sha256(state_dict: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of the weights' bytes in `state_dict` order, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for array in arrays_of(state_dict).values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
