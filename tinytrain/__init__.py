@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_SUBMODULES = ("autograd", "cuda", "datasets", "models", "nn", "optim", "transforms", "utils")
+_SHADOWED = ("device", "tensor")
+"""Names of files that are also names of a class and a function; the package shows the latter."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBMODULES:
-        return importlib.import_module(f"tinytrain.{name}")
     if name.startswith("__"):
         raise AttributeError(f"module 'tinytrain' has no attribute {name!r}")
+    if name not in _SHADOWED and find_spec(f"tinytrain.{name}") is not None:
+        return importlib.import_module(f"tinytrain.{name}")
     namespace = importlib.import_module("tinytrain.namespace")
     if name not in namespace.__all__:
         raise AttributeError(f"module 'tinytrain' has no attribute {name!r}")
@@ -33,17 +35,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     namespace = importlib.import_module("tinytrain.namespace")
-    return sorted({*globals(), *namespace.__all__, *_SUBMODULES})
+    return sorted({*globals(), *namespace.__all__})
 
 
 class _Package(ModuleType):
-    """The package as a module on which `tensor` and `device` are the function and the class.
-
-    Importing the files of the same names would otherwise put the modules in their place.
-    """
+    """The package as a module that does not let importing a file put it in the place of a shadowed name."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in ("device", "tensor") or not isinstance(value, ModuleType):
+        if name not in _SHADOWED or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
 

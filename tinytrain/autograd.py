@@ -142,9 +142,7 @@ def _roots(
 ) -> list[tuple[Node, Array]]:
     """Pair each tensor's node with the gradient that starts there."""
     if create_graph:
-        raise NotImplementedError(
-            "create_graph=True: gradients of gradients are not available, they are first order"
-        )
+        raise NotImplementedError("create_graph=True: gradients of gradients are not available, they are first order")
     roots = []
     for tensor, gradient in zip(tensors, gradients or [None] * len(tensors), strict=True):
         node = tensor.edge()

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-
 KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}
 """NumPy's kind letters as promotion categories: bool below integers below floats."""
 
@@ -74,9 +73,7 @@ def from_numpy_dtype(numpy_dtype: Any) -> dtype:
         found = _BY_NUMPY.get(np.dtype(numpy_dtype).newbyteorder("="))
     if found is None:
         names = ", ".join(each.name for each in reversed(ALL))
-        raise TypeError(
-            f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}. The supported types are: {names}"
-        )
+        raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}. The supported types are: {names}")
     return found
 
 

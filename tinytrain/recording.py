@@ -127,9 +127,7 @@ def refuse_leaf(target: Tensor) -> None:
     if target._requires_grad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     if target._view is not None and target._view.base._requires_grad:
-        raise RuntimeError(
-            "a view of a leaf Variable that requires grad is being used in an in-place operation."
-        )
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
 def change_history(target: Tensor, result: Tensor) -> None:
@@ -148,9 +146,7 @@ def change_history(target: Tensor, result: Tensor) -> None:
     old = view.base._node
     if old is None and node is None:
         return
-    view.base._node = Node(
-        "CopySlices", (old, *(() if node is None else node.edges)), _copy_slices(view, node)
-    )
+    view.base._node = Node("CopySlices", (old, *(() if node is None else node.edges)), _copy_slices(view, node))
     target._renew_view()
 
 

@@ -88,9 +88,7 @@ class Node:
                     "returns a new tensor, or clone() before changing it"
                 )
         if isinstance(self.rules, tuple):
-            return [
-                None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)
-            ]
+            return [None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)]
         return self.rules(g, tuple(edge is not None for edge in self.edges))
 
     def release(self) -> None:

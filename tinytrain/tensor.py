@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
 from tinytrain.device import Array, array_module, device, device_of, move
+from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
 
 Replay = Callable[[Array], Array]
 
@@ -334,9 +334,7 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(
-                    f"assigned grad expected to be a Tensor or None but got {type(value).__name__}"
-                )
+                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
             if value.array.shape != self._array.shape or value.dtype is not self.dtype:
                 raise RuntimeError(
                     f"assigned grad has shape {list(value.shape)} and dtype {value.dtype.name}; "
@@ -486,9 +484,7 @@ class Tensor:
         if force:
             return move(self.strided_array(), device("cpu"))
         if self.requires_grad:
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
         if self.is_cuda:
             raise TypeError(
                 f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "

@@ -294,4 +294,3 @@ def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tenso
         (lambda g: unbroadcast(g * share_of(x, y), x.shape), lambda g: unbroadcast(g * share_of(y, x), y.shape)),
         saved=(a, b),
     )
-
