@@ -68,3 +68,8 @@ def _quotient(x: Array, count: Array | float) -> Array:
     """Return `x / count`; the mean of nothing is NaN, as in PyTorch."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return x / count
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """Return losses as they are, their sum, or their mean, where they were computed by other ops."""
+    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()

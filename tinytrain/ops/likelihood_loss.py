@@ -1,0 +1,85 @@
+"""Negative log-likelihoods of counts and of numbers with a variance."""
+
+from __future__ import annotations
+
+import math
+
+from tinytrain.device import array_module
+from tinytrain.ops.loss_reduction import reduced, reduction_of
+from tinytrain.tensor import Tensor, wrap
+
+__all__ = ["gaussian_nll_loss", "poisson_nll_loss"]
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return (log v + (x - t)^2 / v) / 2, v the variance or `eps` where it is smaller.
+
+    Nix and Weigend, Estimating the mean and variance of the target probability distribution (1994).
+
+    Args:
+        input: means x.
+        target: t; broadcasts with `input`.
+        var: variances, 0 at least: a number, the shape of `input`, that shape with one size 1, or without its last.
+        full: add the constant log(2 pi) / 2.
+        eps: the smallest variance; has no gradient.
+        reduction: `none`, `mean` or `sum`.
+
+    Raises:
+        ValueError: `reduction` is another word, a variance is negative, or its shape does not fit.
+    """
+    if not isinstance(var, Tensor):
+        var = wrap(array_module(input.array).full_like(input.array, var))
+    if bool((var.array < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.shape != input.shape:
+        if input.shape[:-1] == var.shape:
+            var = var.unsqueeze(-1)
+        elif input.ndim != var.ndim or sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) != 1:
+            raise ValueError(f"var is of incorrect size: {list(var.shape)} for an input {list(input.shape)}")
+    reduction = reduction_of(reduction)
+    # Where the variance is raised to eps its gradient goes on as it is, as in PyTorch.
+    var = var + wrap(array_module(var.array).maximum(eps - var.array, 0))
+    losses = 0.5 * (var.log() + (input - target).square() / var)
+    if full:
+        losses = losses + 0.5 * math.log(2 * math.pi)
+    return reduced(losses, reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return m - t log m, the negative log-likelihood of counts t with mean m.
+
+    Args:
+        input: log m, or m.
+        target: counts t; broadcasts with `input`.
+        log_input: whether `input` is log m.
+        full: add log t! by Stirling's formula, t log t - t + log(2 pi t) / 2, where t > 1.
+        size_average: of PyTorch's older interface; with `reduce` it overrides `reduction`.
+        eps: added to m in the logarithm.
+        reduce: see `size_average`.
+        reduction: `none`, `mean` or `sum`.
+
+    Raises:
+        ValueError: `reduction` is another word.
+    """
+    reduction = reduction_of(reduction, size_average, reduce)
+    losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        t = target.clamp_min(1)
+        losses = losses + (target > 1) * (t * t.log() - t + 0.5 * (2 * math.pi * t).log())
+    return reduced(losses, reduction)
