@@ -24,6 +24,7 @@ import numpy as np
 
 from tinytrain.bits import MersenneTwister, SplitMix
 from tinytrain.device import CPU, Array, device, module_of, move, require
+from tinytrain.random_streams import seed_process_stream
 from tinytrain.tensor import Tensor, share
 
 __all__ = [
@@ -325,7 +326,8 @@ def generator_of(where: device, generator: Generator | None = None) -> Generator
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generators of all devices anew from `seed`; return the CPU's."""
+    """Start the default generators of all devices, and the random streams, anew from `seed`; return the CPU's."""
+    seed_process_stream(int(seed))
     for each in _cuda_generators.values():
         each.manual_seed(seed)
     return default_generator.manual_seed(seed)
