@@ -18,7 +18,10 @@ __all__ = [
     "div",
     "divide",
     "fill",
+    "float_power",
     "floor_divide",
+    "fmax",
+    "fmin",
     "fmod",
     "maximum",
     "minimum",
@@ -167,6 +170,12 @@ def pow(input: Any, exponent: Any) -> Tensor:
     return record(out, "Pow", (a, b), (base_rule, exponent_rule), saved=(a, b), saves_output=b.edge() is not None)
 
 
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """Return `input` to the power `exponent`, computed in float64."""
+    base = cast(input, dtypes.float64) if isinstance(input, Tensor) else float(input)
+    return pow(base, cast(exponent, dtypes.float64) if isinstance(exponent, Tensor) else float(exponent))
+
+
 def square(input: Tensor) -> Tensor:
     """Return `input * input`."""
     return pow(input, 2)
@@ -180,6 +189,16 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """Return the smaller of two tensors, element by element; a NaN wins; equal values share the gradient."""
     return _extremum(input, other, "Minimum", larger=False)
+
+
+def fmax(input: Tensor, other: Tensor) -> Tensor:
+    """Return the larger of two tensors, element by element; NaN only where both are."""
+    return _known_extremum(input, other, "Fmax", larger=True)
+
+
+def fmin(input: Tensor, other: Tensor) -> Tensor:
+    """Return the smaller of two tensors, element by element; NaN only where both are."""
+    return _known_extremum(input, other, "Fmin", larger=False)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
@@ -293,4 +312,18 @@ def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tenso
         (a, b),
         (lambda g: unbroadcast(g * share_of(x, y), x.shape), lambda g: unbroadcast(g * share_of(y, x), y.shape)),
         saved=(a, b),
+    )
+
+
+def _known_extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tensor:
+    """Return the larger or smaller of two tensors; the first has the gradient where they are equal."""
+    a, b = operands(input, other)
+    x, y = a.array, _checked(a, b).array
+    xp = array_module(x)
+    first_won = (x >= y if larger else x <= y) | (y != y)
+    return record(
+        xp.where(first_won, x, y),
+        name,
+        (a, b),
+        (lambda g: unbroadcast(g * first_won, x.shape), lambda g: unbroadcast(g * ~first_won, y.shape)),
     )

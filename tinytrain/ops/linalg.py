@@ -5,10 +5,9 @@ Everything comes down to `matmul` on arrays, which hands each pair of matrices t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import add, mul
@@ -304,16 +303,11 @@ def _for_blas(x: Array) -> Array:
 
 def _added(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
     """Return `beta * input + alpha * product`, where `input` broadcasts to the product."""
-    shape = product.array.shape
-    try:
-        np.broadcast_shapes(shape, input.array.shape)
-    except ValueError:
-        fits = False
-    else:
-        fits = np.broadcast_shapes(shape, input.array.shape) == shape
-    if not fits:
+    shape, own = product.array.shape, input.array.shape
+    matching = zip(reversed(own), reversed(shape), strict=False)
+    if len(own) > len(shape) or any(mine not in (1, size) for mine, size in matching):
         raise RuntimeError(
-            f"The expanded size of the tensor {list(shape)} must match the existing size {list(input.shape)}"
+            f"The expanded size of the tensor {list(shape)} must match the existing size {list(own)} of `input`"
         )
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
@@ -360,9 +354,8 @@ def _check_batches(left: tuple[int, ...], right: tuple[int, ...]) -> None:
 def _misfit(x: Any, y: Any) -> str:
     """Return PyTorch's message for operands whose inner sizes differ."""
     if x.ndim == 1 and y.ndim == 1:
-        return f"inconsistent tensor size, expected tensor [{x.size}] and src [{y.size}] to have the same number of elements"
+        return f"inconsistent tensor size, expected vectors of one length; got {x.size} and {y.size} elements"
     if y.ndim == 1:
         return f"size mismatch, got input ({x.shape[-2]}), mat ({x.shape[-2]}x{x.shape[-1]}), vec ({y.size})"
-    n = x.size // x.shape[-1] if x.shape[-1] else 0
-    rows = 1 if x.ndim == 1 else n
+    rows = 1 if x.ndim == 1 else math.prod(x.shape[:-1])
     return f"mat1 and mat2 shapes cannot be multiplied ({rows}x{x.shape[-1]} and {y.shape[-2]}x{y.shape[-1]})"
