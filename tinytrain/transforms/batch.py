@@ -33,7 +33,7 @@ class BatchForm:
         """Transform a batch.
 
         Args:
-            images: uint8 (n, h, w, c); not changed.
+            images: uint8 (n, h, w, c), a copy of one's own: steps may work in place.
             streams: one row for each image.
 
         Returns:
@@ -56,7 +56,7 @@ class BatchTransform(BatchForm, Transform):
         """Return what `__call__` gives for every image, to the bit, drawing in the same order.
 
         Args:
-            images: (n, c, h, w), of any memory order; not to be changed.
+            images: (n, c, h, w), of any memory order; the result may take their place.
             stream: one row for each image.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define on_batch")

@@ -109,7 +109,8 @@ class Normalize(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         dtype = from_numpy_dtype(images.dtype)
         require_floating(dtype)
-        return normalize_array(images, *channel_values(self.mean, self.std, images.shape[1], dtype))
+        mean, std = channel_values(self.mean, self.std, images.shape[1], dtype)
+        return normalize_array(images, mean, std, out=images)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"

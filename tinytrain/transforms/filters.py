@@ -118,7 +118,6 @@ class RandomErasing(BatchTransform):
         xp = array_module(images)
         channels, height, width = images.shape[1:]
         value = self._values(channels)
-        erased = images.copy(order="K")
         pending = np.flatnonzero(stream.uniform() < self.p)
         for _ in range(10):
             if not len(pending):
@@ -131,9 +130,9 @@ class RandomErasing(BatchTransform):
             noise = found.generators() if value is None else [None] * len(h)
             for k, row in enumerate(pending[fits]):
                 values = _column(value) if value else _noise(noise[k], (channels, h[k], w[k]))
-                erased[row, :, i[k] : i[k] + h[k], j[k] : j[k] + w[k]] = xp.asarray(values)
+                images[row, :, i[k] : i[k] + h[k], j[k] : j[k] + w[k]] = xp.asarray(values)
             pending = pending[~fits]
-        return erased
+        return images
 
     def _values(self, num_channels: int) -> list[float] | None:
         """Return the values to write, one or one a channel, or None for noise."""

@@ -347,8 +347,7 @@ def _cut_boxes(images: Array, top: Any, left: Any, size: tuple[int, int]) -> Arr
 
 
 def _replace_rows(images: Array, chosen: np.ndarray, change: Callable[[Array], Array]) -> Array:
-    """Return a copy of the batch in which the chosen images are changed."""
-    changed = images.copy(order="K")
+    """Return the batch with the chosen images changed in place."""
     index = array_module(images).asarray(np.flatnonzero(chosen))
-    changed[index] = change(images[index])
-    return changed
+    images[index] = change(images[index])
+    return images

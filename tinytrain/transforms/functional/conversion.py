@@ -74,7 +74,8 @@ def channels_first(pixels: np.ndarray) -> np.ndarray:
 
 def unit_scale(values: Array, dtype: np.dtype) -> Array:
     """Return integers 0..max as floats 0..1: the value divided by the type's maximum, in `dtype`."""
-    return array_module(values).true_divide(values.astype(dtype), dtype.type(max_value(values)))
+    divide = array_module(values).true_divide
+    return divide(values, dtype.type(max_value(values)), dtype=dtype, casting="unsafe")
 
 
 def convert_image_dtype(image: Tensor, dtype: Dtype = float32) -> Tensor:
@@ -218,22 +219,20 @@ def channel_values(mean: Any, std: Any, num_channels: int, dtype: Dtype) -> tupl
     return mean, std
 
 
-def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray) -> Array:
-    """Return `(array - mean) / std` of (..., c, h, w), in its memory order.
+def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray, *, out: Array | None = None) -> Array:
+    """Return `(array - mean) / std` of (..., c, h, w), in its memory order; in `out` where it is given.
 
     Channels-last memory is walked in rows of w * c: NumPy is slow over an innermost axis of three elements.
     """
     xp = array_module(array)
+    result = xp.empty_like(array) if out is None else out
+    flat, values = result, array
+    factors = [xp.asarray(each)[:, None, None] for each in (mean, std)]
     rows = xp.moveaxis(array, -3, -1)
     if rows.flags.c_contiguous and rows.shape[-1] > 1:
-        width, channels = rows.shape[-2:]
-        tiled = (xp.tile(xp.broadcast_to(xp.asarray(v), (channels,)), width) for v in (mean, std))
-        result = _normalize(rows.reshape(*rows.shape[:-2], width * channels), *tiled)
-        return xp.moveaxis(result.reshape(rows.shape), -1, -3)
-    return _normalize(array, xp.asarray(mean)[:, None, None], xp.asarray(std)[:, None, None])
-
-
-def _normalize(array: Array, mean: Array, std: Array) -> Array:
-    result = array - mean
-    result /= std
+        shape = (*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])
+        factors = [xp.tile(xp.broadcast_to(each.ravel(), rows.shape[-1:]), rows.shape[-2]) for each in factors]
+        flat, values = xp.moveaxis(result, -3, -1).reshape(shape), rows.reshape(shape)
+    xp.subtract(values, factors[0], out=flat)
+    xp.true_divide(flat, factors[1], out=flat)
     return result
