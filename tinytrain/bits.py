@@ -130,7 +130,5 @@ def _mix64(z: Any, xp: Any) -> Any:
 
 def _read_state(state: np.ndarray, layout: np.dtype) -> np.ndarray:
     if state.size != layout.itemsize:
-        raise RuntimeError(
-            f"RNG state has the wrong size: expected {layout.itemsize} bytes, got {state.size}"
-        )
+        raise RuntimeError(f"RNG state has the wrong size: expected {layout.itemsize} bytes, got {state.size}")
     return np.frombuffer(state.tobytes(), layout)[0]

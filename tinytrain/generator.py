@@ -165,9 +165,7 @@ class Generator:
             numbers = numbers * work.type(std) + work.type(mean)
         return numbers.astype(dtype).reshape(shape)
 
-    def integers(
-        self, shape: tuple[int, ...], dtype: Any, low: int | None = None, high: int | None = None
-    ) -> Array:
+    def integers(self, shape: tuple[int, ...], dtype: Any, low: int | None = None, high: int | None = None) -> Array:
         """Draw integers from [low, high), or over all that `dtype` holds without gaps from 0 up.
 
         Args:
@@ -252,9 +250,9 @@ class Generator:
         cumulative = xp.cumsum(weights, axis=1, dtype=weights.dtype)
         cumulative = cumulative / cumulative[:, -1:]
         units = self._unit(weights.shape[0] * count, np.dtype(np.float64)).reshape(-1, count)
-        return xp.stack(
-            [xp.searchsorted(row, unit) for row, unit in zip(cumulative, units, strict=True)]
-        ).astype(np.int64)
+        return xp.stack([xp.searchsorted(row, unit) for row, unit in zip(cumulative, units, strict=True)]).astype(
+            np.int64
+        )
 
     def _unit(self, count: int, dtype: np.dtype) -> Array:
         """Uniform numbers over [0, 1): the lower bits of words, as many as the significand holds."""
@@ -319,9 +317,7 @@ def generator_of(where: device, generator: Generator | None = None) -> Generator
         return default_generator
     index = require(where).index or 0
     if index not in _cuda_generators:
-        _cuda_generators[index] = Generator(device("cuda", index)).manual_seed(
-            default_generator.initial_seed()
-        )
+        _cuda_generators[index] = Generator(device("cuda", index)).manual_seed(default_generator.initial_seed())
     return _cuda_generators[index]
 
 

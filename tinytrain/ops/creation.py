@@ -264,6 +264,7 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: dtypes.dtyp
 
     Raises:
         RuntimeError: the step is 0 or leads away from `end`, or a bound is not finite.
+        ValueError: the step is below 1 and the dtype int64.
     """
     if end is None:
         start, end = 0, start
@@ -279,8 +280,14 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: dtypes.dtyp
     is_float = any(isinstance(each, float) for each in (start, end, step))
     if dtype is None:
         dtype = dtypes.get_default_dtype() if is_float else dtypes.int64
+    if dtype is dtypes.int64:
+        start, end, step, is_float = int(start), int(end), int(step), False
+        if step == 0:
+            raise ValueError("step must be nonzero, also after it is rounded towards zero for integers")
     count = math.ceil((end - start) / step) if is_float else -((start - end) // step)
-    numbers = module_of(where).arange(count, dtype=np.float64 if is_float else np.int64) * step + start
+    if not dtype.is_floating_point:
+        start, step = int(start), int(step)
+    numbers = module_of(where).arange(count, dtype=np.float64 if dtype.is_floating_point else np.int64) * step + start
     return numbers.astype(dtype.numpy)
 
 
@@ -290,6 +297,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: dtypes.dtype | None, wh
 
     Raises:
         RuntimeError: `steps` is negative.
+        TypeError: `steps` is not an integer.
     """
     return _spaced(start, end, steps, _or_default(dtype), module_of(where)).astype(_or_default(dtype))
 
@@ -302,6 +310,7 @@ def logspace(
 
     Raises:
         RuntimeError: `steps` is negative.
+        TypeError: `steps` is not an integer.
     """
     exponents = _spaced(start, end, steps, _or_default(dtype), module_of(where))
     return (float(base) ** exponents).astype(_or_default(dtype))
@@ -351,12 +360,14 @@ def _or_default(dtype: dtypes.dtype | None) -> np.dtype:
 
 def _spaced(start: Any, end: Any, steps: int, dtype: np.dtype, xp: Any) -> Array:
     """Return equally spaced float64 numbers, counted from the nearer end so that both ends are exact."""
-    start, end = (float(each) for each in (start, end))
+    if not hasattr(steps, "__index__"):
+        raise TypeError(f"argument 'steps' must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
+    start, end = (float(np.asarray(float(each)).astype(dtype)) for each in (start, end))
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     if dtype.kind == "f":
-        start, end, step = (float(dtype.type(each)) for each in (start, end, step))
+        step = float(dtype.type(step))
     index = xp.arange(steps, dtype=np.float64)
     return xp.where(index < steps // 2 if steps > 1 else True, start + step * index, end - step * (steps - 1 - index))
 

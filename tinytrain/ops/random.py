@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from tinytrain import dtypes
 from tinytrain.device import Array, array_module, device
 from tinytrain.generator import Generator, generator_of
 from tinytrain.ops.creation import creation, like, sizes_of, store
-from tinytrain.recording import rewrite
+from tinytrain.recording import record, rewrite
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = [
@@ -161,7 +162,9 @@ def normal(
     numbers = source.normal(shape, like_tensor.dtype.numpy, 0.0, scale)
     numbers = (numbers * stds if isinstance(std, Tensor) else numbers) + means
     numbers = numbers.astype(like_tensor.dtype.numpy)
-    return wrap(numbers) if out is None else store(numbers, out)
+    if out is not None:
+        return store(numbers, out)
+    return record(numbers, "Normal", tuple(tensors), tuple(_no_gradient(each.array) for each in tensors))
 
 
 def bernoulli(
@@ -182,7 +185,9 @@ def bernoulli(
     source = generator_of(input.device, generator)
     chances = _checked_chances(input if p is None else p)
     hits = source.bernoulli(input.array.shape, chances).astype(input.array.dtype)
-    return wrap(hits) if out is None else store(hits, out)
+    if out is not None:
+        return store(hits, out)
+    return record(hits, "Bernoulli", (input,), (_no_gradient(input.array),))
 
 
 def multinomial(
@@ -247,7 +252,7 @@ def uniform_(self: Tensor, low: float = 0.0, to: float = 1.0, *, generator: Gene
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
     if to - low > limit:
         raise RuntimeError(f"uniform_ expects to-from <= {limit}, but found to={to} and from={low}")
-    return _refill(self, lambda: generator_of(self.device, generator).uniform(self.shape, kind, low, to))
+    return _refill(self, "Uniform", lambda: generator_of(self.device, generator).uniform(self.shape, kind, low, to))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -259,7 +264,7 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     """
     _check_std(std)
     kind = _floating("normal_", self.dtype)
-    return _refill(self, lambda: generator_of(self.device, generator).normal(self.shape, kind, mean, std))
+    return _refill(self, "Normal", lambda: generator_of(self.device, generator).normal(self.shape, kind, mean, std))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -276,7 +281,9 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
             f"but you specified {self.dtype.name}"
         )
     kind = self.dtype.numpy
-    return _refill(self, lambda: generator_of(self.device, generator).exponential(self.shape, kind, lambd))
+    return _refill(
+        self, "Exponential", lambda: generator_of(self.device, generator).exponential(self.shape, kind, lambd)
+    )
 
 
 def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> Tensor:
@@ -298,7 +305,7 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None) -> T
     if low is not None and high is not None:
         _checked_bounds("random_", low, high, self.dtype)
     kind = self.dtype.numpy
-    return _refill(self, lambda: generator_of(self.device, generator).integers(self.shape, kind, low, high))
+    return _refill(self, "Random", lambda: generator_of(self.device, generator).integers(self.shape, kind, low, high))
 
 
 def bernoulli_(self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
@@ -309,12 +316,12 @@ def bernoulli_(self: Tensor, p: float | Tensor = 0.5, *, generator: Generator | 
     """
     chances = _checked_chances(p)
     source = generator_of(self.device, generator)
-    return _refill(self, lambda: source.bernoulli(self.shape, chances).astype(self.array.dtype))
+    return _refill(self, "Bernoulli", lambda: source.bernoulli(self.shape, chances).astype(self.array.dtype))
 
 
 def zero_(self: Tensor) -> Tensor:
     """Fill this tensor with zeros; return it."""
-    return _refill(self, lambda: array_module(self.array).zeros_like(self.array))
+    return _refill(self, "Zero", lambda: array_module(self.array).zeros_like(self.array))
 
 
 @creation
@@ -331,9 +338,14 @@ def _normal(
     return source.normal(sizes_of("normal", (size,)), _floating("normal", dtype), mean, std)
 
 
-def _refill(target: Tensor, draw: Any) -> Tensor:
-    """Give `target` fresh values in place, which depend on nothing on the tape."""
-    return rewrite(target, lambda old: wrap(draw()))
+def _refill(target: Tensor, name: str, draw: Callable[[], Array]) -> Tensor:
+    """Give `target` fresh values in place; no gradient goes to the old ones."""
+    return rewrite(target, lambda old: record(draw(), name, (old,), (_no_gradient(old.array),)))
+
+
+def _no_gradient(array: Array) -> Callable[[Array], Array]:
+    """Return the rule of an operand that a draw does not depend on smoothly: zeros."""
+    return lambda g: array_module(g).zeros(array.shape, array.dtype)
 
 
 def _floating(name: str, dtype: dtypes.dtype | None) -> np.dtype:
