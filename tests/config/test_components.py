@@ -74,7 +74,7 @@ def test_what_yaml_cannot_write_is_left_to_the_builder():
             "x.yaml:5: thing.seize: unknown key for thing 'it' (did you mean 'size'?). "
             "Known here: rate, size, betas, names, mode, activation, make",
         ),
-        ({"rate": 1, "params": []}, "x.yaml:5: thing.params: unknown key for thing 'it'"),
+        ({"rate": 1, "params": []}, "x.yaml:5: thing.params: the program sets this itself. Leave it out"),
         ({}, "x.yaml:5: thing: thing 'it' needs the key 'rate'"),
     ],
 )

@@ -72,7 +72,7 @@ def test_values_are_read_and_the_rest_are_defaults(write):
             "dataset: 5",
             "x.yaml:3: data.dataset: expected text, found 5. Put text that looks like something else in quotes",
         ),
-        ("  dataset: digits\n", "", "x.yaml:2: data.dataset: this key is missing. Name of the data set: digits, "),
+        ("  dataset: digits\n", "", "x.yaml:2: data.dataset: this key is missing. Which data set: "),
         ("train: [ToTensor]", "train: ToTensor", "x.yaml:6: transforms.train: expected a list, found 'ToTensor'"),
         (
             "train: [ToTensor]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import types
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -56,10 +56,12 @@ def check_arguments(
         ConfigError: an argument is unknown, missing, or of the wrong type.
     """
     parameters = {p.name: p for p in config_parameters(builder) if p.name not in supplied}
-    hints = _type_hints(builder)
+    hints = _type_hints(builder, parameters)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values())
     for name in arguments:
-        if name in supplied or (name not in parameters and not takes_any):
+        if name in supplied:
+            raise config_error("the program sets this itself", (*path, name), origins, remedy="Leave it out")
+        if name not in parameters and not takes_any:
             raise unknown_key(name, parameters, (*path, name), origins, owner=owner)
     missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in arguments]
     if missing:
@@ -101,12 +103,14 @@ def describe(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _type_hints(builder: Callable[..., Any]) -> dict[str, Any]:
+def _type_hints(builder: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+    """Return the types of the parameters; one without annotation has its default's where that tells enough."""
     function = builder.__init__ if inspect.isclass(builder) else builder  # type: ignore[misc]
+    defaults = {p.name: type(p.default) for p in parameters.values() if isinstance(p.default, (bool, float, str))}
     try:
-        return get_type_hints(function)
+        return {**defaults, **get_type_hints(function)}
     except NameError:  # a type imported for the type checker only; the builder checks such arguments itself
-        return {}
+        return defaults
 
 
 def _convert(value: Any, hint: Any, path: KeyPath, origins: Origins) -> Any:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from tinytrain.config.origins import Origins
 from tinytrain.config.overrides import apply_overrides
 from tinytrain.config.problems import explain
+from tinytrain.config.resolve import resolve
 from tinytrain.config.schema import Config
 from tinytrain.config.yaml_source import read_yaml
 
@@ -39,7 +40,7 @@ def config_from_values(values: dict[str, Any], origins: Origins | None = None) -
         origins: where the values came from, for messages.
 
     Raises:
-        ConfigError: a key is unknown or missing, or a value has the wrong type or range.
+        ConfigError: a key is unknown or missing, or a value has the wrong type or range, or names nothing.
     """
     origins = origins if origins is not None else {}
     try:
@@ -47,4 +48,4 @@ def config_from_values(values: dict[str, Any], origins: Origins | None = None) -
     except ValidationError as error:
         raise explain(error, Config, origins) from error
     config.origins.update(origins)
-    return config
+    return resolve(config)

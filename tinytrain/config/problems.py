@@ -91,6 +91,8 @@ def _expectation(one: ErrorDetails) -> str:
     if kind in _BOUNDS:
         word, limit = _BOUNDS[kind]
         return f"expected a number {word} {context[limit]}, found {found}"
+    if kind == "literal_error":
+        return f"expected {context['expected']}, found {found}"
     if kind == "value_error":
         return f"{context['error']}, found {found}"
     return f"{found} is not possible here"

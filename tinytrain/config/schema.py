@@ -6,7 +6,7 @@ signature of the thing itself says it (`components.py`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
@@ -63,10 +63,13 @@ class DataSection(Section):
     """Which images, and how they come in batches."""
 
     dataset: str
-    """Name of the data set: digits, mnist, fashion_mnist, cifar10, cifar100, image_folder, idx."""
+    """Which data set: a name that `tinytrain list datasets` prints, as digits, cifar10 or image_folder."""
 
     root: str | None = None
     """Folder of the data (its files, or torchvision's layout). null: the user's cache folder."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the data set, as in {split: letters} for emnist."""
 
     download: bool = False
     """Whether a public data set that is absent may be downloaded."""
@@ -82,6 +85,9 @@ class DataSection(Section):
 
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that load batches; 0: the training process itself. The result is the same."""
+
+    on_error: Literal["raise", "skip"] = "raise"
+    """What a damaged image does: `raise` stops with its name, `skip` leaves it out and says so."""
 
 
 class TransformsSection(Section):
@@ -221,4 +227,4 @@ def _plain(value: Any) -> Any:
         return {value.name: value.arguments} if value.arguments else value.name
     if isinstance(value, Section):
         return plain_values(value)
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
