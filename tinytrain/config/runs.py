@@ -1,0 +1,127 @@
+"""Runs that exist already: which one to go on with, and how good its weights are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tinytrain.config.build import build_loaders, build_loss, build_model, load_data
+from tinytrain.config.load import config_from_values, load_config
+from tinytrain.config.origins import KeyPath, dotted
+from tinytrain.config.schema import Config, plain_values
+from tinytrain.device import require
+from tinytrain.errors import DataError, UsageError, WeightsError
+from tinytrain.training import RunFolder, evaluate
+from tinytrain.weights import load_bundle
+
+MAY_DIFFER = {"device", "data.root", "data.download", "data.workers", "train.log_every"}
+"""Keys that do not change what is computed, so that a run can go on with others."""
+
+
+def find_run(config: Config, path: Path | None = None, root: Path = Path("runs")) -> RunFolder:
+    """Return the run folder that training is to go on in: `path`, or the latest of the config's name.
+
+    Raises:
+        UsageError: there is none, or it is of another config.
+    """
+    if path is None:
+        pattern = re.compile(re.escape(config.name) + r"(?:-(\d+))?")
+        names = [(match, each) for each in root.glob("*") if (match := pattern.fullmatch(each.name))]
+        if not names:
+            raise UsageError(
+                f"there is no run called {config.name!r} to go on with",
+                place=root,
+                remedy="Leave out --resume, or name a run with --run-dir",
+            )
+        path = max(names, key=lambda pair: int(pair[0][1] or 1))[1]
+    written = path / "config.yaml"
+    if not written.is_file():
+        raise UsageError("this is no run folder: it has no config.yaml", place=path)
+    there, here = (dict(_flat(plain_values(each))) for each in (load_config(written), config))
+    for key in sorted(there.keys() | here.keys()):
+        if key not in MAY_DIFFER and there.get(key) != here.get(key):
+            raise UsageError(
+                f"the run has {key}={there.get(key)!r}, this config {here.get(key)!r}",
+                place=path,
+                remedy="A run goes on with the config it began with; leave out --resume to begin a new one",
+            )
+    return RunFolder(path)
+
+
+def evaluate_weights(
+    source: str | os.PathLike[str],
+    *,
+    config: Config | None = None,
+    data_root: str | None = None,
+    split: str = "test",
+    topk: int = 5,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Return how good weights are on a split, as `evaluate --json` prints it.
+
+    Args:
+        source: a run folder or a weights file.
+        config: of the data and the transforms; None: those that the weights were trained with.
+        data_root: folder of the data instead of the config's.
+        split: `val` or `test`.
+        topk: a hit among this many best guesses is counted, beside 1 and 5.
+        device: where to compute.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or do not fit the network.
+        DataError: there is no such split, or it has other classes than the weights.
+    """
+    bundle = load_bundle(source)
+    if config is None:
+        values = {
+            "data": bundle.extra["data"],
+            "seed": bundle.extra["seed"],
+            "model": bundle.model,
+            "transforms": {"eval": bundle.eval_transforms},
+        }
+        config = config_from_values(values, {(): os.fspath(source)})
+    if data_root is not None:
+        config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
+    splits = load_data(config)
+    if splits.classes != bundle.class_names:
+        raise DataError(
+            f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(bundle.class_names)}",
+            place=config.data.root or config.data.dataset,
+            remedy="Evaluate on data with the same classes in the same order",
+        )
+    _, val, test = build_loaders(config, splits)
+    loader = {"val": val, "test": test}[split]
+    if loader is None:
+        raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
+    where = require(device)
+    model = build_model(config.model, num_classes=len(splits.classes), in_channels=bundle.input_shape[0])
+    try:
+        model.load_state_dict(bundle.state_dict())
+    except RuntimeError as error:
+        raise WeightsError(f"the weights do not fit the network: {error}", place=source) from error
+    scores = evaluate(
+        model.to(where),
+        loader,
+        build_loss("cross_entropy", {}),
+        num_classes=len(splits.classes),
+        device=where,
+        topk=(1, 5, topk),
+    )
+    return {
+        "split": split,
+        **scores.summary(),
+        "count": scores.count,
+        "per_class": scores.per_class(splits.classes),
+    }
+
+
+def _flat(values: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
+    """Yield each value that is no section, by its dotted path."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, (*path, key))
+        else:
+            yield dotted((*path, key)), list(value) if isinstance(value, tuple) else value
