@@ -98,6 +98,7 @@ def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
     def build(root: Any, split: str, **options: Any) -> Any:
         return None if split == "val" else kind(root=root, train=split == "train", **options)
 
+    build.__doc__ = kind.__doc__
     return build
 
 
