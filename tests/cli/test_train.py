@@ -1,0 +1,163 @@
+"""`train` and `evaluate` from the command line: a run folder, one JSON document, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tinytrain.cli.main import run
+from tinytrain.config import load_config
+from tinytrain.config.schema import plain_values
+
+CONFIG = """\
+name: small
+data: {dataset: digits, batch_size: 256}
+transforms: {train: [ToTensor], eval: [ToTensor]}
+model: {name: cnn, widths: [4], strides: [2]}
+train:
+  epochs: 2
+  optimizer: {name: adam, lr: 1e-2}
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "small.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a finished run."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    assert run(["train", str(config), "--run-dir", str(folder)]) == 0
+    return folder
+
+
+def test_train_prints_the_test_accuracy_and_the_folder(config: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(config), "train.epochs=1"]) == 0
+    stdout, stderr = capsys.readouterr()
+    accuracy, place = stdout.splitlines()
+    assert accuracy.startswith("test accuracy 0.")
+    assert place == "results in runs/small"
+    assert "epoch 1/1  loss " in stderr
+
+
+def test_a_second_run_of_a_name_gets_a_folder_of_its_own(config: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("runs/small", "runs/small-2"):
+        assert run(["train", str(config), "train.epochs=1"]) == 0
+        assert capsys.readouterr().out.endswith(f"results in {folder}\n")
+
+
+def test_train_json_is_the_summary_alone(config: Path, tmp_path: Path, capsys):
+    folder = tmp_path / "run"
+    assert run(["train", str(config), "train.epochs=1", "--run-dir", str(folder), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == {"run": str(folder), **json.loads((folder / "summary.json").read_text())}
+
+
+def test_the_run_keeps_its_config_resolved(config: Path, finished: Path):
+    kept, given = load_config(finished / "config.yaml"), load_config(config)
+    assert plain_values(kept) == plain_values(given)
+    assert "# default" in (finished / "config.yaml").read_text()
+
+
+def test_evaluate_finds_the_accuracy_that_train_told(finished: Path, capsys):
+    summary = json.loads((finished / "summary.json").read_text())
+    for source in (finished, finished / "best.safetensors"):
+        for split, count in (("val", 145), ("test", 355)):
+            assert run(["evaluate", str(source), "--split", split, "--json"]) == 0
+            report = json.loads(capsys.readouterr().out)
+            assert list(report) == ["split", "top1", "top5", "loss", "count", "per_class"]
+            assert {key: report[key] for key in ("top1", "top5", "loss")} == pytest.approx(summary[split])
+            assert (report["split"], report["count"]) == (split, count)
+            assert [row["class"] for row in report["per_class"]] == list("0123456789")
+
+
+def test_evaluate_counts_any_number_of_guesses(finished: Path, capsys):
+    assert run(["evaluate", str(finished), "--topk", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["top10"] == 1.0
+
+
+def test_evaluate_prints_a_table_of_the_classes(finished: Path, capsys):
+    assert run(["evaluate", str(finished), "--topk", "2"]) == 0
+    first, heads, *rows = capsys.readouterr().out.splitlines()
+    assert first.startswith("test: top-1 0.")
+    assert ", top-2 0." in first
+    assert heads.split() == ["class", "count", "precision", "recall", "f1"]
+    assert len(rows) == 10
+
+
+def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished: Path, capsys):
+    before = json.loads((finished / "summary.json").read_text())
+    assert run(["train", str(config), "--run-dir", str(finished), "--resume", "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["weights_sha256"] == before["weights_sha256"]
+    assert after["test"] == before["test"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--run-dir", "RUN"], "RUN: the run folder exists already. Name another one with --run-dir, or go on with"),
+        (["--run-dir", "RUN", "--resume", "seed=1"], "RUN: the run has seed=0, this config 1. A run goes on with"),
+        (["--run-dir", "elsewhere", "--resume"], "elsewhere: this is no run folder: it has no config.yaml"),
+        (["--resume", "name=other"], "runs: there is no run called 'other' to go on with. Leave out --resume, or"),
+        (["train.optimizer.lr=fast"], "override: train.optimizer.lr: expected a number, found 'fast'"),
+        (["train.optimizer.name=sdg"], "override: train.optimizer.name: there is no optimizer called 'sdg' (did you "),
+        (["data.dataset=digit"], "override: data.dataset: there is no dataset called 'digit' (did you mean 'digits'"),
+        (["model.wdths=[1]"], "override: model.wdths: unknown key for model 'cnn' (did you mean 'widths'?). Known "),
+        (["model.num_classes=3"], "override: model.num_classes: the program sets this itself. Leave it out"),
+        (["model.conv=depthwise"], "CONFIG:4: model: model cnn: `conv` must be one of standard, separable; got "),
+        (["train.loss.name=hinge"], "override: train.loss.name: there is no loss called 'hinge'"),
+        (["train.schedule.name=cosin"], "override: train.schedule.name: there is no schedule called 'cosin' (did you"),
+        (["train.schedule={name: step}"], "override: train.schedule: schedule 'step' needs the key 'step_size'"),
+        (["train.optimizer.lr=-1"], "CONFIG:7: train.optimizer: Adam: `lr` must be at least 0"),
+        (["transforms.train.0=ToTensr"], "override: transforms.train.0: there is no transform called 'ToTensr' (did"),
+        (["transforms.train.0={Pad: {pading: 1}}"], "override: transforms.train.0.Pad.pading: unknown key for transfo"),
+        (["transforms.eval=[]"], "override: transforms.eval: the pipeline ends with a Pillow image, a model takes a "),
+        (["data.options={split: x}"], "override: data.options: "),
+        (["--device", "cuda:77"], "device 'cuda:77' is not available: "),
+    ],
+)
+def test_train_refuses_in_one_line(
+    config: Path, finished: Path, tmp_path: Path, capsys, monkeypatch, arguments: list[str], message: str
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [str(finished) if each == "RUN" else each for each in arguments]
+    assert run(["train", str(config), *arguments]) == 2
+    stdout, stderr = capsys.readouterr()
+    expected = message.replace("RUN", str(finished), 1).replace("CONFIG", str(config), 1)
+    assert stdout == ""
+    assert stderr.startswith(f"error: {expected}")
+    assert stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_data_that_are_not_there_exit_with_3(config: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", str(config), "data.dataset=image_folder", "data.root=photos"]) == 3
+    assert capsys.readouterr().err == "error: photos: there is no such folder. Check data.root\n"
+
+
+def test_weights_that_are_not_there_exit_with_3(tmp_path: Path, capsys):
+    assert run(["evaluate", str(tmp_path / "none.safetensors")]) == 3
+    assert "none.safetensors: there is no such file. Name a run folder or a weights file" in capsys.readouterr().err
+
+
+def test_weights_of_other_classes_exit_with_3(finished: Path, tmp_path: Path, capsys):
+    from PIL import Image
+
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / split / name / "0.png")
+    config = tmp_path / "pets.yaml"
+    config.write_text(CONFIG.replace("dataset: digits", f"dataset: image_folder, root: {tmp_path}"))
+    assert run(["evaluate", str(finished), "--config", str(config)]) == 3
+    assert "the data has the classes cat, dog, the weights 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in capsys.readouterr().err

@@ -1,0 +1,115 @@
+"""The `tinytrain` command: its commands, and the one place that turns errors into messages and exit codes.
+
+Nothing heavy is imported here or at the top of a command's file, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from tinytrain.cli import doctor, evaluate, listing, train
+from tinytrain.errors import StorageError, TinytrainError
+
+OK, USAGE, INTERRUPTED = 0, 2, 130
+READER_GONE = 141  # what a shell reports for a program that its pipe's reader left, as in `... | head`
+
+# Typer's own copy of Click's class, whose place in Typer is private.
+_CommandLineError: Any = typer.BadParameter.__base__
+
+
+app = typer.Typer(
+    name="tinytrain",
+    help="Train, evaluate and compare small convolutional image classifiers from one YAML file.",
+    epilog="KEY=VALUE overrides a key of the config by its dotted path, as in train.optimizer.lr=0.05.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error too; works after a command as well.")
+    ] = False,
+) -> None:
+    if version:
+        from tinytrain import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("list")(listing.list_)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line on the program's arguments and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code.
+
+    An error that the user can mend becomes one line on stderr. Anything else is our bug and keeps its
+    traceback.
+
+    Args:
+        arguments: without the program's name.
+
+    Returns:
+        0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted.
+    """
+    debug = "--debug" in arguments
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("tinytrain", [a for a in arguments if a != "--debug"]) as context:
+            command.invoke(context)
+        sys.stdout.flush()
+        return OK
+    except typer.Exit as leaving:
+        return leaving.exit_code
+    except _CommandLineError as error:
+        return _fail(" ".join(error.format_message().split()), USAGE, debug)
+    except TinytrainError as error:
+        return _fail(str(error), error.exit_code, debug)
+    except BrokenPipeError:
+        return _reader_gone()
+    except OSError as error:
+        return _fail(_describe(error), StorageError.exit_code, debug)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _describe(error: OSError) -> str:
+    """Return a file's trouble as `place: reason`."""
+    reason = error.strerror or str(error)
+    place = error.filename2 or error.filename
+    return reason if place is None else f"{os.fsdecode(place)}: {reason}"
+
+
+def _reader_gone() -> int:
+    """Let go of stdout, so that the interpreter does not complain when it flushes it at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return READER_GONE
