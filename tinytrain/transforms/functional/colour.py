@@ -16,6 +16,7 @@ from tinytrain.transforms.functional.images import (
     image_from_pixels,
     is_pil,
     max_value,
+    require_8_bits,
     require_channels,
     through_array,
 )
@@ -27,6 +28,7 @@ LUMA = (0.2989, 0.587, 0.114)
 def adjust_brightness(img: AnyImage, brightness_factor: float) -> AnyImage:
     """Multiply the brightness: 0 is black, 1 the image itself."""
     if is_pil(img):
+        require_8_bits(img, "adjust_brightness")
         return ImageEnhance.Brightness(img).enhance(brightness_factor)
     _require_factor("brightness_factor", brightness_factor)
     require_channels(img, (1, 3))
@@ -36,6 +38,7 @@ def adjust_brightness(img: AnyImage, brightness_factor: float) -> AnyImage:
 def adjust_contrast(img: AnyImage, contrast_factor: float) -> AnyImage:
     """Move the values away from the mean grey: 0 is that grey, 1 the image itself."""
     if is_pil(img):
+        require_8_bits(img, "adjust_contrast")
         return ImageEnhance.Contrast(img).enhance(contrast_factor)
     _require_factor("contrast_factor", contrast_factor)
     require_channels(img, (3, 1))
@@ -50,6 +53,7 @@ def adjust_contrast(img: AnyImage, contrast_factor: float) -> AnyImage:
 def adjust_saturation(img: AnyImage, saturation_factor: float) -> AnyImage:
     """Move the colours away from grey: 0 is the grey image, 1 the image itself."""
     if is_pil(img):
+        require_8_bits(img, "adjust_saturation")
         return ImageEnhance.Color(img).enhance(saturation_factor)
     _require_factor("saturation_factor", saturation_factor)
     require_channels(img, (1, 3))
@@ -92,6 +96,7 @@ def adjust_gamma(img: AnyImage, gamma: float, gain: float = 1) -> AnyImage:
     if gamma < 0:
         raise ValueError("Gamma should be a non-negative real number")
     if is_pil(img):
+        require_8_bits(img, "adjust_gamma")
         table = [int((255 + 1 - 1e-3) * gain * pow(value / 255.0, gamma)) for value in range(256)]
         return img.convert("RGB").point(table * 3).convert(img.mode)
     require_channels(img, (1, 3))
@@ -123,6 +128,9 @@ def rgb_to_grayscale(img: AnyImage, num_output_channels: int = 1) -> AnyImage:
     if num_output_channels not in (1, 3):
         raise ValueError("num_output_channels should be either 1 or 3")
     if is_pil(img):
+        if img.mode[0] in "IF" and num_output_channels == 1:
+            return img
+        require_8_bits(img, "rgb_to_grayscale to three channels")
         grey = img.convert("L")
         return grey if num_output_channels == 1 else Image.merge("RGB", (grey, grey, grey))
     require_channels(img, (1, 3))
@@ -137,6 +145,7 @@ def rgb_to_grayscale(img: AnyImage, num_output_channels: int = 1) -> AnyImage:
 def invert(img: AnyImage) -> AnyImage:
     """Return the negative: full brightness less the value."""
     if is_pil(img):
+        require_8_bits(img, "invert")
         return ImageOps.invert(img)
     require_channels(img, (1, 3))
     return through_array(lambda x: x.dtype.type(max_value(x)) - x, img)
@@ -152,6 +161,7 @@ def posterize(img: AnyImage, bits: int) -> AnyImage:
     if not 0 <= bits <= 8:
         raise ValueError(f"The number if bits should be between 0 and 8. Got {bits}")
     if is_pil(img):
+        require_8_bits(img, "posterize")
         return ImageOps.posterize(img, bits)
     _require_bytes(img)
     return through_array(lambda x: x & np.uint8(256 - 2 ** (8 - bits) if bits else 0), img)
@@ -164,6 +174,7 @@ def solarize(img: AnyImage, threshold: float) -> AnyImage:
         TypeError: a threshold above the type's full brightness.
     """
     if is_pil(img):
+        require_8_bits(img, "solarize")
         return ImageOps.solarize(img, threshold)  # type: ignore[arg-type]  # Pillow compares, floats do
     require_channels(img, (1, 3))
     if threshold > max_value(img.array):
@@ -174,6 +185,7 @@ def solarize(img: AnyImage, threshold: float) -> AnyImage:
 def autocontrast(img: AnyImage) -> AnyImage:
     """Stretch each channel so that its darkest value becomes 0 and its brightest full."""
     if is_pil(img):
+        require_8_bits(img, "autocontrast")
         return ImageOps.autocontrast(img)
     require_channels(img, (1, 3))
 
@@ -195,6 +207,7 @@ def equalize(img: AnyImage) -> AnyImage:
         TypeError: a tensor that is not uint8.
     """
     if is_pil(img):
+        require_8_bits(img, "equalize")
         return ImageOps.equalize(img)
     _require_bytes(img)
 

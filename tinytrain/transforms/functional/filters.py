@@ -19,7 +19,9 @@ from tinytrain.transforms.functional.images import (
     computing_dtype,
     is_pil,
     max_value,
+    require_8_bits,
     require_channels,
+    through_32_bits,
     through_array,
 )
 
@@ -39,7 +41,9 @@ def gaussian_blur(
     """
     sizes, sigmas = _check_blur(kernel_size, sigma)
     if is_pil(img):
-        return to_pil_image(gaussian_blur(pil_to_tensor(img), sizes, sigmas), mode=img.mode)
+        return through_32_bits(
+            lambda image: to_pil_image(gaussian_blur(pil_to_tensor(image), sizes, sigmas), image.mode), img
+        )
 
     def apply(x: Array) -> Array:
         smooth = x.astype(computing_dtype(x), copy=False)
@@ -64,6 +68,7 @@ def adjust_sharpness(img: AnyImage, sharpness_factor: float) -> AnyImage:
         ValueError: a negative factor for a tensor.
     """
     if is_pil(img):
+        require_8_bits(img, "adjust_sharpness")
         return ImageEnhance.Sharpness(img).enhance(sharpness_factor)
     if sharpness_factor < 0:
         raise ValueError(f"sharpness_factor ({sharpness_factor}) is not non-negative.")

@@ -20,6 +20,7 @@ from tinytrain.transforms.functional.images import (
     is_pil,
     pil_fill,
     size_pair,
+    through_32_bits,
     through_array,
 )
 from tinytrain.transforms.functional.resampling import resize_array
@@ -125,7 +126,9 @@ def resize(
     if is_pil(img):
         if antialias is False:
             warnings.warn("Pillow images are always antialiased: antialias=False is ignored", stacklevel=2)
-        return img.resize(new_size[::-1], mode.pil)
+        if img.mode == "I;16":  # the one 16-bit mode that Pillow resizes by its values
+            return img.resize(new_size[::-1], mode.pil)
+        return through_32_bits(lambda image: image.resize(new_size[::-1], mode.pil), img)
     return through_array(lambda array: resize_array(array, new_size, mode.value, antialias=bool(antialias)), img)
 
 

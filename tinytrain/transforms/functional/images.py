@@ -106,6 +106,24 @@ def cast_back(values: Array, dtype: np.dtype) -> Array:
     return values.astype(dtype, copy=False)
 
 
+def through_32_bits(function: Callable[[Image.Image], Image.Image], img: Image.Image) -> Image.Image:
+    """Apply `function` to a Pillow image; to one of 16 bits as mode I and back.
+
+    Pillow interpolates between the bytes of its 16-bit modes, not between their values.
+    """
+    if img.mode.startswith("I;16"):
+        return function(img.convert("I")).convert(img.mode)
+    return function(img)
+
+
+def require_8_bits(img: Image.Image, what: str) -> None:
+    """Raise ValueError where Pillow would clip or refuse an image of 16 or 32 bits."""
+    if img.mode[0] in "IF":
+        raise ValueError(
+            f"{what} takes images of 8 bits, got Pillow mode {img.mode}: use ToTensor first, and scale the values"
+        )
+
+
 def pil_fill(fill: Fill, img: Image.Image) -> Any:
     """Return `fill` as Pillow wants it for an image's mode: a number for one band, else one number a band.
 

@@ -20,6 +20,7 @@ from tinytrain.transforms.functional.images import (
     get_dimensions,
     is_pil,
     pil_fill,
+    through_32_bits,
     through_array,
 )
 
@@ -95,7 +96,7 @@ def affine(
     if is_pil(img):
         middle = [width * 0.5, height * 0.5] if center is None else center
         matrix = inverse_affine_matrix(middle, angle, translate, scale, shears)
-        return img.transform(img.size, Image.Transform.AFFINE, matrix, mode.pil, fillcolor=pil_fill(fill, img))
+        return _transform(img, Image.Transform.AFFINE, matrix, mode, fill)
     matrix = inverse_affine_matrix(_from_middle(center, height, width), angle, translate, scale, shears)
     return through_array(lambda array: affine_array(array, matrix, (height, width), mode.value, fill), img)
 
@@ -112,7 +113,8 @@ def rotate(
     mode = as_interpolation(interpolation)
     _check_angle_and_center(angle, center)
     if is_pil(img):
-        return img.rotate(angle, mode.pil, expand, center, fillcolor=pil_fill(fill, img))
+        middle, outside = None if center is None else (center[0], center[1]), pil_fill(fill, img)
+        return through_32_bits(lambda image: image.rotate(angle, mode.pil, expand, middle, fillcolor=outside), img)
     _, height, width = get_dimensions(img)
     matrix = inverse_affine_matrix(_from_middle(center, height, width), -angle, (0.0, 0.0), 1.0, (0.0, 0.0))
     size = expanded_size(matrix, height, width) if expand else (height, width)
@@ -141,9 +143,7 @@ def perspective(
     mode = as_interpolation(interpolation)
     coefficients = perspective_coefficients(startpoints, endpoints)
     if is_pil(img):
-        return img.transform(
-            img.size, Image.Transform.PERSPECTIVE, coefficients, mode.pil, fillcolor=pil_fill(fill, img)
-        )
+        return _transform(img, Image.Transform.PERSPECTIVE, coefficients, mode, fill)
     return through_array(lambda array: perspective_array(array, coefficients, mode.value, fill), img)
 
 
@@ -271,6 +271,16 @@ def _background(fill: Fill, array: Array, xp: object, dtype: np.dtype) -> Array:
         )
     column = array_module(array).asarray(values, dtype=dtype)
     return column.reshape(-1, 1, 1) if array.ndim > 2 else column.reshape(1, 1)
+
+
+def _transform(
+    img: Image.Image, kind: Image.Transform, coefficients: Sequence[float], mode: InterpolationMode, fill: Fill
+) -> Image.Image:
+    """Return a Pillow image read through an inverse map."""
+    outside = pil_fill(fill, img)
+    return through_32_bits(
+        lambda image: image.transform(image.size, kind, coefficients, mode.pil, fillcolor=outside), img
+    )
 
 
 def _check_angle_and_center(angle: float, center: Point | None) -> None:
