@@ -88,8 +88,10 @@ def rrelu(
     if inplace:
         return rewrite(input, lambda old: rrelu(old, lower, upper, training))
     x = floats(input, "rrelu")
-    slopes = generator_of(input.device).uniform(x.shape, x.dtype, lower, upper)
-    slopes[x > 0] = 1
+    slopes = array_module(x).ones_like(x)
+    drawn = x <= 0
+    draws = (int(drawn.sum()),)
+    slopes[drawn] = generator_of(input.device).uniform(draws, "float64", lower, upper)  # PyTorch's draws
     return record(x * slopes, "RreluWithNoise", (input,), (lambda g: g * slopes,))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinytrain.device import Array
-from tinytrain.ops.activation import floats
+from tinytrain.ops.common import float_operand
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
@@ -26,11 +26,20 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     Raises:
         ValueError: `input` has fewer than three dimensions.
     """
-    x = floats(input, "local_response_norm")
+    x = input.array
     if x.ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)")
+    if x.size == 0:
+        return input
     before, after = size // 2, (size - 1) // 2
-    base = _window_sum(x * x, before, after) * (alpha / size) + k
+    mean_square = _window_sum(x * x, before, after)
+    if x.dtype.kind == "f":
+        mean_square /= size
+    else:  # an average of integers is an integer in PyTorch
+        input = float_operand(input)
+        x = input.array
+        mean_square = (mean_square // size).astype(x.dtype)
+    base = mean_square * alpha + k
     scale = base**-beta
 
     def rule(g: Array) -> Array:
