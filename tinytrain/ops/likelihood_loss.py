@@ -34,19 +34,19 @@ def gaussian_nll_loss(
     Raises:
         ValueError: `reduction` is another word, a variance is negative, or its shape does not fit.
     """
-    if not isinstance(var, Tensor):
-        var = wrap(array_module(input.array).full_like(input.array, var))
-    if bool((var.array < 0).any()):
+    xp = array_module(input.array)
+    v = var if isinstance(var, Tensor) else wrap(xp.full_like(input.array, var))
+    if bool((v.array < 0).any()):
         raise ValueError("var has negative entry/entries")
-    if var.shape != input.shape:
-        if input.shape[:-1] == var.shape:
-            var = var.unsqueeze(-1)
-        elif input.ndim != var.ndim or sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) != 1:
-            raise ValueError(f"var is of incorrect size: {list(var.shape)} for an input {list(input.shape)}")
+    if v.shape != input.shape:
+        if input.shape[:-1] == v.shape:
+            v = v.unsqueeze(-1)
+        elif input.ndim != v.ndim or sum(b for a, b in zip(input.shape, v.shape, strict=True) if a != b) != 1:
+            raise ValueError(f"var is of incorrect size: {list(v.shape)} for an input {list(input.shape)}")
     reduction = reduction_of(reduction)
     # Where the variance is raised to eps its gradient goes on as it is, as in PyTorch.
-    var = var + wrap(array_module(var.array).maximum(eps - var.array, 0))
-    losses = 0.5 * (var.log() + (input - target).square() / var)
+    v = v + wrap(xp.maximum(eps - v.array, 0))
+    losses = 0.5 * (v.log() + (input - target).square() / v)
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduced(losses, reduction)
