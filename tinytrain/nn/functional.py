@@ -4,8 +4,10 @@ from tinytrain.ops.activation import *
 from tinytrain.ops.adaptive_pooling import *
 from tinytrain.ops.convolution import *
 from tinytrain.ops.cross_entropy import *
+from tinytrain.ops.distance import *
 from tinytrain.ops.dropout import *
 from tinytrain.ops.folding import *
+from tinytrain.ops.likelihood_loss import *
 from tinytrain.ops.linear import *
 from tinytrain.ops.local_response import *
 from tinytrain.ops.loss import *
