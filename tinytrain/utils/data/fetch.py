@@ -68,18 +68,16 @@ class Fetcher:
     progress: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
-        self._iterator: Iterator[Any] | None = None
-        self._num_taken = 0
         self.restart()
 
     def restart(self) -> None:
-        """Begin an iterable dataset anew."""
-        if isinstance(self.dataset, IterableDataset):
-            self._iterator, self._num_taken = iter(self.dataset), 0
+        """Begin an iterable dataset anew with the next task."""
+        self._iterator: Iterator[Any] | None = None
+        self._num_taken = 0
 
     def __call__(self, task: Task) -> Fetched:
         """Make the batch of a task."""
-        if self._iterator is not None:
+        if isinstance(self.dataset, IterableDataset):
             return self._from_stream(task)
         if not self.batched:
             return self._collated(task, *self._load_all(task, [task.key]))
@@ -112,7 +110,8 @@ class Fetcher:
 
     def _from_stream(self, task: Task) -> Fetched:
         """Take samples from the iterable; number n of its stream has random stream n."""
-        assert self._iterator is not None
+        if self._iterator is None:
+            self._iterator = iter(self.dataset)
         samples = []
         for position in range(task.key if self.batched else 1):
             self._tell(position)

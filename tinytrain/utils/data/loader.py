@@ -130,7 +130,7 @@ class DataLoader:
         if self._kept is None or self._kept.is_broken:
             self._kept = _LoaderIterator(self, epoch)
         else:
-            self._kept.restart(epoch)
+            self._kept.restart(self, epoch)
         return self._kept
 
     def __len__(self) -> int:
@@ -149,67 +149,68 @@ class DataLoader:
     def _keys(self) -> Iterable[Any] | None:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
+    def _new_keys(self) -> Iterator[Any]:
+        """Return what each batch of a pass asks the dataset for; an iterable one only for a number of samples."""
+        return repeat(self.batch_size) if self._keys is None else iter(self._keys)
+
 
 class _LoaderIterator(Iterator[Any]):
-    """One pass over a loader; with persistent workers, one pass after the other."""
+    """One pass over a loader; with persistent workers, one pass after the other.
+
+    It does not hold the loader, which holds it: dropping either ends the workers at once.
+    """
 
     def __init__(self, loader: DataLoader, epoch: int):
-        self._loader = loader
-        self._keys = self._new_keys()
-        self._base_seed = loader.seed if loader.seed is not None else draw_seed(loader.generator or default_generator)
-        self._passes = 0
-        self._set_streams(epoch)
-        fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
-        self._source: _Here | WorkerPool
-        if loader.num_workers:
-            self._source = WorkerPool(
-                fetcher,
-                num_workers=loader.num_workers,
-                prefetch=max(loader.prefetch_factor or 0, 1),
-                timeout=loader.timeout,
-                context=loader.multiprocessing_context,
-                init=loader.worker_init_fn,
-                base_seed=self._base_seed,
-                in_order=loader.in_order,
-            )
-            self._source.start(self._tasks())
+        self._sampler = loader._keys
+        self._skipped = loader.skipped
+        keys = loader._new_keys()
+        if loader.seed is None:
+            self._base_seed = draw_seed(loader.generator or default_generator)
         else:
-            self._source = _Here(fetcher, self._tasks())
+            self._base_seed = loader.seed
+        self._passes = 0
+        fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
+        tasks = _tasks(keys, *self._streams(loader, epoch))
+        self._source: _Here | WorkerPool
+        if loader.num_workers == 0:
+            self._source = _Here(fetcher, tasks)
+            return
+        self._source = WorkerPool(
+            fetcher,
+            num_workers=loader.num_workers,
+            prefetch=max(loader.prefetch_factor or 0, 1),
+            timeout=loader.timeout,
+            context=loader.multiprocessing_context,
+            init=loader.worker_init_fn,
+            base_seed=self._base_seed,
+            in_order=loader.in_order,
+        )
+        self._source.start(tasks)
 
     @property
     def is_broken(self) -> bool:
         """Whether the workers are gone."""
         return isinstance(self._source, WorkerPool) and self._source.is_closed
 
-    def restart(self, epoch: int) -> None:
+    def restart(self, loader: DataLoader, epoch: int) -> None:
         """Begin the next pass with the same workers; the base seed stays, as in PyTorch."""
         assert isinstance(self._source, WorkerPool)
-        self._keys = self._new_keys()
         self._passes += 1
-        self._set_streams(epoch)
-        self._source.start(self._tasks())
+        self._source.start(_tasks(loader._new_keys(), *self._streams(loader, epoch)))
 
     def __len__(self) -> int:
-        return len(self._loader)
+        return len(self._sampler)  # type: ignore[arg-type]  # without a length it raises TypeError
 
     def __next__(self) -> Any:
         while True:
             fetched = next(self._source)
-            self._loader.skipped += fetched.skipped
+            self._skipped += fetched.skipped
             if fetched.data is not None:
                 return fetched.data
 
-    def _new_keys(self) -> Iterator[Any]:
-        keys = self._loader._keys
-        return repeat(self._loader.batch_size) if keys is None else iter(keys)
-
-    def _set_streams(self, epoch: int) -> None:
-        seed = self._loader.seed
-        self._stream = (self._base_seed, self._passes) if seed is None else (seed, epoch)
-
-    def _tasks(self) -> Iterator[Task]:
-        for number, key in enumerate(self._keys):
-            yield Task(number, key, *self._stream)
+    def _streams(self, loader: DataLoader, epoch: int) -> tuple[int, int]:
+        """Return the seed and the epoch of the random streams of a pass."""
+        return (self._base_seed, self._passes) if loader.seed is None else (loader.seed, epoch)
 
 
 class _Here(Iterator[Fetched]):
@@ -224,6 +225,11 @@ class _Here(Iterator[Fetched]):
         if fetched.data is END:
             raise StopIteration
         return fetched
+
+
+def _tasks(keys: Iterator[Any], seed: int, epoch: int) -> Iterator[Task]:
+    for number, key in enumerate(keys):
+        yield Task(number, key, seed, epoch)
 
 
 def _check_worker_options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -91,21 +92,18 @@ def work(
     try:
         if init is not None:
             init(info.id)
-        fetcher.restart()
     except Exception as error:
         start_up = _failure(error)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # the main process wants no more
+        while True:
             ordinal, task, slot = connection.recv()
-        except EOFError:
-            return
-        if task is None:
-            fetcher.restart()
-            continue
-        status[0], status[1] = ordinal, WHOLE_BATCH
-        kind, payload = ("failure", start_up) if start_up else _serve(fetcher, task, outboxes[slot])
-        status[0] = IDLE
-        connection.send((ordinal, kind, payload))
+            if task is None:
+                fetcher.restart()
+                continue
+            status[0], status[1] = ordinal, WHOLE_BATCH
+            kind, payload = ("failure", start_up) if start_up else _serve(fetcher, task, outboxes[slot])
+            status[0] = IDLE
+            connection.send((ordinal, kind, payload))
 
 
 def _serve(fetcher: Fetcher, task: Task, outbox: Outbox) -> tuple[str, Any]:

@@ -121,7 +121,6 @@ class WorkerPool(Iterator[Fetched]):
             self._workers.append(worker)
             theirs.close()
         self._next_ordinal = 0
-        self._is_restarted = False
 
     @property
     def is_closed(self) -> bool:
@@ -129,20 +128,21 @@ class WorkerPool(Iterator[Fetched]):
         return not self._close.alive
 
     def start(self, tasks: Iterator[Task]) -> None:
-        """Begin a pass; what is left of the one before is thrown away as it arrives."""
-        if self._next_ordinal:
-            for worker in self._workers:
-                worker.has_more = True
-                worker.connection.send((None, None, None))
+        """Begin a pass; what the workers still have of the one before is waited for and thrown away."""
+        deadline = self._deadline()
+        while any(worker.pending for worker in self._workers):
+            self._receive(deadline)
+        for worker in self._workers if self._next_ordinal else ():
+            worker.has_more = True
+            worker.connection.send((None, None, None))
         self._tasks = tasks
-        self._first = self._next_ordinal
         self._undelivered: deque[int] = deque()
         self._answers: dict[int, tuple[str, Any]] = {}
         self._turn = 0
         self._fill()
 
     def __next__(self) -> Fetched:
-        deadline = time.monotonic() + self._timeout if self._timeout else None
+        deadline = self._deadline()
         while self._undelivered:
             ordinal = self._ready()
             if ordinal is None:
@@ -151,7 +151,7 @@ class WorkerPool(Iterator[Fetched]):
             self._undelivered.remove(ordinal)
             kind, payload = self._answers.pop(ordinal)
             if kind == "end":
-                self._workers[payload].has_more = False
+                payload.has_more = False
                 continue
             self._fill()
             if kind == "failure":
@@ -227,18 +227,19 @@ class WorkerPool(Iterator[Fetched]):
         if kind == "batch":
             payload = worker.inboxes[slot].get(*payload)
         elif kind == "end":
-            payload = self._workers.index(worker)
+            payload = worker
         del worker.pending[ordinal]
-        if ordinal >= self._first:
-            self._answers[ordinal] = kind, payload
+        self._answers[ordinal] = kind, payload
 
     def _is_lost(self, worker: _Worker) -> bool:
         return not worker.connection.poll()
 
     def _slowest(self) -> _Worker:
-        """The worker whose answer is awaited."""
-        first = self._undelivered[0]
-        return next(worker for worker in self._workers if first in worker.pending)
+        """The worker that has the oldest task."""
+        return min((worker for worker in self._workers if worker.pending), key=lambda worker: min(worker.pending))
+
+    def _deadline(self) -> float | None:
+        return time.monotonic() + self._timeout if self._timeout else None
 
     def _fail(self, what: str, worker: _Worker) -> None:
         message = f"{what}; {worker.doing()}"
