@@ -27,6 +27,9 @@ class Parameter(Tensor):
         if requires_grad:
             self.requires_grad_()
 
+    def __repr__(self) -> str:
+        return f"Parameter containing:\n{super().__repr__()}"
+
 
 class Buffer(Tensor):
     """A tensor that becomes a buffer of the module it is assigned to: state that is not trained.
