@@ -56,10 +56,12 @@ def record_view(base: Tensor, name: str, replay: Replay, rule: Rule) -> Tensor:
     view = record(replay(base.strided_array()), name, (base,), (rule,))
     view._is_strided = True
     view._storage = base._storage
+    recorded = is_grad_enabled()
     if base._view is None:
         root, whole, pull = base, replay, rule
     else:
         root, first, outer = base._view.base, base._view.replay, base._view.pull
+        recorded = recorded and base._view.recorded
 
         def whole(a: Array) -> Array:
             return replay(first(a))
@@ -67,7 +69,7 @@ def record_view(base: Tensor, name: str, replay: Replay, rule: Rule) -> Tensor:
         def pull(g: Array) -> Array:
             return outer(rule(g))
 
-    view._view = View(root, whole, pull, view._storage.rewrites)
+    view._view = View(root, whole, pull, view._storage.rewrites, recorded)
     return view
 
 
@@ -83,7 +85,7 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
     """
     recording = is_grad_enabled()
     if recording:
-        refuse_leaf(target)
+        refuse_unrecordable(target)
     result = values(_old_values(target) if recording else target)
     if result.array.shape != target._array.shape:
         raise RuntimeError(
@@ -100,6 +102,29 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
     return target
 
 
+def become_view(target: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
+    """Make `target` a view of what it was, in the same memory; return it.
+
+    Args:
+        target: the tensor to change.
+        view: makes the view of a tensor that stands for `target` as it was.
+
+    Raises:
+        RuntimeError: the tensor is a leaf that requires gradients.
+    """
+    if is_grad_enabled():
+        refuse_unrecordable(target)
+    former = object.__new__(Tensor)
+    for name in Tensor.__slots__:
+        if name != "__weakref__":
+            setattr(former, name, getattr(target, name))
+    result = view(former)
+    target._array, target._is_strided = result._array, True
+    target._node, target._view = result._node, result._view
+    target._storage.version += 1
+    return target
+
+
 def write(target: Tensor, index: Any, values: Any) -> None:
     """Store `values` at `target[index]` in memory and count the change; the tape does not hear of it.
 
@@ -107,7 +132,9 @@ def write(target: Tensor, index: Any, values: Any) -> None:
         RuntimeError: the tensor is expanded (elements share memory) or read-only.
     """
     array = target._array
-    shares_elements = any(step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True))
+    shares_elements = array.size > 0 and any(
+        step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)
+    )
     if shares_elements or (isinstance(array, np.ndarray) and not array.flags.writeable):
         raise RuntimeError(
             "unsupported operation: elements of the written-to tensor share a single memory location, "
@@ -122,12 +149,20 @@ def touch(target: Tensor) -> None:
     target._storage.version += 1
 
 
-def refuse_leaf(target: Tensor) -> None:
-    """Raise a RuntimeError where a change in place would lose the gradient of a leaf."""
+def refuse_unrecordable(target: Tensor) -> None:
+    """Raise a RuntimeError where a change in place would lose a gradient: of a leaf, or past an unrecorded view."""
     if target._requires_grad:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if target._view is not None and target._view.base._requires_grad:
+    view = target._view
+    if view is None:
+        return
+    if view.base._requires_grad:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if not view.recorded and view.base.edge() is not None:
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
+            "Make the view and the change both inside no_grad, or both outside"
+        )
 
 
 def change_history(target: Tensor, result: Tensor) -> None:

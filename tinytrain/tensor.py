@@ -51,15 +51,17 @@ class View:
         replay: redoes the view on an array of the base's shape and strides.
         pull: takes the view's gradient to the base's.
         rewrites: the base's count of history rewrites when the view's own history was last right.
+        recorded: whether the view was made while operations were recorded.
     """
 
-    __slots__ = ("base", "pull", "replay", "rewrites")
+    __slots__ = ("base", "pull", "recorded", "replay", "rewrites")
 
-    def __init__(self, base: Tensor, replay: Replay, pull: Rule, rewrites: int):
+    def __init__(self, base: Tensor, replay: Replay, pull: Rule, rewrites: int, recorded: bool):
         self.base = base
         self.replay = replay
         self.pull = pull
         self.rewrites = rewrites
+        self.recorded = recorded
 
 
 class RemovableHandle:
