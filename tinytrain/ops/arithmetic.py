@@ -91,7 +91,7 @@ def mul(input: Any, other: Any) -> Tensor:
         "Mul",
         (a, b),
         (lambda g: unbroadcast(g * y, x.shape), lambda g: unbroadcast(g * x, y.shape)),
-        saved=(a, b),
+        saved=_needed((a, b.requires_grad), (b, a.requires_grad)),
     )
 
 
@@ -124,7 +124,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         "Div",
         (a, b),
         (lambda g: unbroadcast(g / y, x.shape), lambda g: unbroadcast(-g * (x / y) / y, y.shape)),
-        saved=(a, b),
+        saved=_needed((a, b.requires_grad), (b, True)),
     )
 
 
@@ -251,6 +251,11 @@ def _checked(a: Tensor, b: Tensor) -> Tensor:
     return b
 
 
+def _needed(*values: tuple[Tensor, bool]) -> tuple[Tensor, ...]:
+    """Return the tensors whose values a gradient will read, given each with whether one will."""
+    return tuple(tensor for tensor, is_read in values if is_read)
+
+
 def _dtype(operand: Any) -> dtypes.dtype:
     return result_type(operand)
 
@@ -293,7 +298,7 @@ def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Te
         name,
         (a, b),
         (lambda g: unbroadcast(g, x.shape), lambda g: unbroadcast(-g * rounded(x / y), y.shape)),
-        saved=(a, b),
+        saved=_needed((a, b.requires_grad), (b, b.requires_grad)),
     )
 
 
