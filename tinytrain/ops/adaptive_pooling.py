@@ -12,7 +12,8 @@ from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.kernels.reference.windows import axis_taps
 from tinytrain.ops.common import to_tuple
-from tinytrain.ops.pooling import Pooled, flat_indices, mean_over_windows
+from tinytrain.ops.pooling import Pooled
+from tinytrain.ops.windows import flat_indices, mean_over_windows
 from tinytrain.recording import record
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor, wrap
