@@ -381,6 +381,8 @@ def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray:
     if any(issubclass(each, Tensor) for each in types):
         leaves = [_number_in(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
     inferred = _inferred_dtype(leaves)
+    if dtype is not None and inferred.is_floating_point:
+        inferred = dtypes.float64  # Python's floats are rounded once, to `dtype`
     try:
         array = np.array(leaves, inferred.numpy).reshape(shape)
     except OverflowError as error:
