@@ -90,11 +90,19 @@ class Hardsigmoid(Stateless, function=F.hardsigmoid, inplace=False):
     """`x / 6 + 1 / 2` limited to 0 to 1."""
 
 
-class Hardshrink(Stateless, function=F.hardshrink, lambd=0.5):
+class _Shrink(Stateless):
+    """An activation that is 0 around 0."""
+
+    def extra_repr(self) -> str:
+        """Return the width without its name, as PyTorch."""
+        return str(self.lambd)
+
+
+class Hardshrink(_Shrink, function=F.hardshrink, lambd=0.5):
     """x outside -lambd to lambd, 0 inside."""
 
 
-class Softshrink(Stateless, function=F.softshrink, lambd=0.5):
+class Softshrink(_Shrink, function=F.softshrink, lambd=0.5):
     """x moved towards 0 by lambd, 0 inside -lambd to lambd."""
 
 

@@ -206,12 +206,12 @@ class ParameterDict(Module):
     """A dict of parameters.
 
     Args:
-        values: what it begins with; plain tensors become parameters.
+        parameters: what it begins with; plain tensors become parameters.
     """
 
-    def __init__(self, values: Mapping[str, Tensor] | None = None):
+    def __init__(self, parameters: Mapping[str, Tensor] | None = None):
         super().__init__()
-        for name, value in (values or {}).items():
+        for name, value in (parameters or {}).items():
             self[name] = value
 
     def __getitem__(self, name: str) -> Parameter | None:

@@ -14,8 +14,11 @@ import math
 
 import numpy as np
 
+from tinytrain import dtypes
 from tinytrain.device import device_of, move
 from tinytrain.generator import Generator, default_generator
+from tinytrain.ops.creation import empty_like, ones_like
+from tinytrain.ops.masking import where
 from tinytrain.recording import write
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
@@ -61,11 +64,24 @@ def trunc_normal_(
 ) -> Tensor:
     """Fill with normally distributed numbers that lie in [a, b]; return the tensor.
 
-    Drawn by inverting the distribution function: uniform numbers between the function's values at `a` and `b`.
+    Numbers outside are drawn again. Where more than 70 % would be, candidates are drawn evenly from [a, b) instead and
+    accepted with the probability that their density has of the largest in the range.
     """
-    low, high = (math.erf((bound - mean) / std / math.sqrt(2)) for bound in (a, b))
-    tensor.uniform_(low, high, generator=generator)
-    return tensor.erfinv_().mul_(std * math.sqrt(2)).add_(mean).clamp_(a, b)
+    mass = (math.erf((b - mean) / std / math.sqrt(2)) - math.erf((a - mean) / std / math.sqrt(2))) / 2
+    if mass > 0.3:
+        tensor.normal_(mean, std, generator=generator)
+        while bool((outside := (tensor < a) | (tensor > b)).any()):
+            tensor.copy_(where(outside, empty_like(tensor).normal_(mean, std, generator=generator), tensor))
+        return tensor
+    log_peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    pending = ones_like(tensor, dtype=dtypes.bool_)
+    while bool(pending.any()):
+        candidates = empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(where(pending, candidates, tensor))
+        log_density = -0.5 * ((candidates - mean) / std) ** 2 - log_peak
+        rejected = empty_like(tensor).uniform_(generator=generator).log() > log_density
+        pending = pending & rejected
+    return tensor
 
 
 @no_grad

@@ -42,6 +42,7 @@ class _RunningNorm(Module):
         track_running_stats: bool,
         device: Device | str | None,
         dtype: Dtype | None,
+        bias: bool,
     ):
         super().__init__()
         self.num_features = num_features
@@ -51,7 +52,7 @@ class _RunningNorm(Module):
         self.track_running_stats = track_running_stats
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(ones(num_features, **place)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, **place)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_features, **place)) if affine and bias else None)
         tracked = track_running_stats
         self.register_buffer("running_mean", zeros(num_features, **place) if tracked else None)
         self.register_buffer("running_var", ones(num_features, **place) if tracked else None)
@@ -69,8 +70,9 @@ class _RunningNorm(Module):
     def reset_parameters(self) -> None:
         """Forget the statistics; set the weight to ones and the bias to zeros."""
         self.reset_running_stats()
-        if self.affine:
+        if self.weight is not None:
             self.weight.fill_(1)
+        if self.bias is not None:
             self.bias.zero_()
 
     def _check_input(self, input: Tensor) -> None:
@@ -84,7 +86,7 @@ class _RunningNorm(Module):
         """Return the arguments."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 
@@ -102,6 +104,7 @@ class _BatchNorm(_RunningNorm):
         track_running_stats: whether running statistics are kept.
         device: where parameters and statistics lie.
         dtype: their type.
+        bias: whether, with `affine`, there is a bias.
     """
 
     def __init__(
@@ -113,8 +116,10 @@ class _BatchNorm(_RunningNorm):
         track_running_stats: bool = True,
         device: Device | str | None = None,
         dtype: Dtype | None = None,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, (n, c, ...), normalised."""
@@ -167,6 +172,7 @@ class _InstanceNorm(_RunningNorm):
         track_running_stats: whether running statistics are kept and used in evaluation.
         device: where parameters and statistics lie.
         dtype: their type.
+        bias: whether, with `affine`, there is a bias.
     """
 
     def __init__(
@@ -178,8 +184,10 @@ class _InstanceNorm(_RunningNorm):
         track_running_stats: bool = False,
         device: Device | str | None = None,
         dtype: Dtype | None = None,
+        *,
+        bias: bool = True,
     ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, (n, c, *spatial) or (c, *spatial), normalised."""
@@ -223,6 +231,7 @@ class GroupNorm(Module):
         affine: whether there are a weight and a bias per channel.
         device: where they lie.
         dtype: their type.
+        bias: whether, with `affine`, there is a bias.
 
     Raises:
         ValueError: `num_groups` does not divide `num_channels`.
@@ -236,6 +245,8 @@ class GroupNorm(Module):
         affine: bool = True,
         device: Device | str | None = None,
         dtype: Dtype | None = None,
+        *,
+        bias: bool = True,
     ):
         super().__init__()
         if num_channels % num_groups:
@@ -248,7 +259,7 @@ class GroupNorm(Module):
         self.affine = affine
         place: dict[str, Any] = {"device": device, "dtype": dtype}
         self.register_parameter("weight", Parameter(ones(num_channels, **place)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_channels, **place)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_channels, **place)) if affine and bias else None)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, (n, c, ...), normalised."""
@@ -256,7 +267,7 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 class LayerNorm(Module):
@@ -295,7 +306,10 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """Return the arguments."""
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )
 
 
 class LocalResponseNorm(Module):

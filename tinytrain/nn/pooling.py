@@ -6,6 +6,7 @@ from typing import Any
 
 from tinytrain.nn import functional as F
 from tinytrain.nn.stateless import REQUIRED, Stateless
+from tinytrain.ops.common import to_tuple
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -81,6 +82,11 @@ class MaxPool3d(_MaxPool, function=F.max_pool3d, **_MAX):
 class AvgPool1d(_AvgPool, function=F.avg_pool1d, **_AVERAGE):
     """The mean of each window of (n, c, l)."""
 
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        for name in self.shown:  # tuples, as PyTorch shows them for this layer alone
+            setattr(self, name, to_tuple(getattr(self, name), 1, name))
+
 
 class AvgPool2d(_AvgPool, function=F.avg_pool2d, **_AVERAGE, divisor_override=None):
     """The mean of each window of (n, c, h, w)."""
@@ -102,13 +108,21 @@ class AdaptiveAvgPool3d(Stateless, function=F.adaptive_avg_pool3d, output_size=R
     """Means of windows that give the output size; None keeps a dimension."""
 
 
-class AdaptiveMaxPool1d(Stateless, function=F.adaptive_max_pool1d, output_size=REQUIRED, return_indices=False):
+class _AdaptiveMaxPool(Stateless):
+    """Largest values of windows that give the output size."""
+
+    def extra_repr(self) -> str:
+        """Return the output size."""
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool, function=F.adaptive_max_pool1d, output_size=REQUIRED, return_indices=False):
     """Largest values of windows that give the output size."""
 
 
-class AdaptiveMaxPool2d(Stateless, function=F.adaptive_max_pool2d, output_size=REQUIRED, return_indices=False):
+class AdaptiveMaxPool2d(_AdaptiveMaxPool, function=F.adaptive_max_pool2d, output_size=REQUIRED, return_indices=False):
     """Largest values of windows that give the output size; None keeps a dimension."""
 
 
-class AdaptiveMaxPool3d(Stateless, function=F.adaptive_max_pool3d, output_size=REQUIRED, return_indices=False):
+class AdaptiveMaxPool3d(_AdaptiveMaxPool, function=F.adaptive_max_pool3d, output_size=REQUIRED, return_indices=False):
     """Largest values of windows that give the output size; None keeps a dimension."""
