@@ -51,7 +51,7 @@ class Optimizer:
         """Change `param` in place by one step of the rule.
 
         Args:
-            param: the values.
+            param: the values, of one dimension at least.
             grad: the gradient, of the same shape; belongs to the rule, which may change it.
             state: what the rule remembers of this parameter, empty before its first step.
             group: the options in force.
@@ -127,10 +127,10 @@ class Optimizer:
             for param in group["params"]:
                 if param.grad is None:
                     continue
-                grad = param.grad.array.copy()
+                grad = _with_dimensions(param.grad.array.copy())
                 if group.get("maximize"):
                     grad = -grad
-                self.update(param.strided_array(), grad, self.state.setdefault(param, {}), group)
+                self.update(_with_dimensions(param.strided_array()), grad, self.state.setdefault(param, {}), group)
                 touch(param)
         return loss
 
@@ -143,7 +143,7 @@ class Optimizer:
                 numbers[id(param)] = len(numbers)
             groups.append({**group, "params": [numbers[id(param)] for param in group["params"]]})
         state = {
-            numbers[id(param)]: {key: _to_tensor(value) for key, value in remembered.items()}
+            numbers[id(param)]: {key: _to_tensor(value, param) for key, value in remembered.items()}
             for param, remembered in self.state.items()
         }
         return {"state": state, "param_groups": groups}
@@ -180,15 +180,18 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-def _to_tensor(value: Any) -> Any:
-    """Return an array of the state as a tensor with memory of its own; numbers as they are."""
-    return wrap(value.copy()) if hasattr(value, "shape") else value
+def _with_dimensions(array: Array) -> Array:
+    """Return a view of one dimension at least: arithmetic on arrays without any gives numbers, not arrays."""
+    return array.reshape(1) if array.ndim == 0 else array
+
+
+def _to_tensor(value: Any, param: Tensor) -> Any:
+    """Return an array of the state as a tensor of its parameter's shape with memory of its own; numbers as they are."""
+    return wrap(value.reshape(param.shape).copy()) if hasattr(value, "shape") else value
 
 
 def _to_array(value: Any, param: Tensor) -> Any:
-    """Return a saved tensor as an array on the parameter's device; numbers as they are."""
-    return value.to(param.device).array.copy() if isinstance(value, Tensor) and value.ndim else _number(value)
-
-
-def _number(value: Any) -> Any:
-    return value.item() if isinstance(value, Tensor) else copy.deepcopy(value)
+    """Return a saved tensor as an array on the parameter's device; a count that PyTorch saved as a tensor as a number."""
+    if not isinstance(value, Tensor):
+        return copy.deepcopy(value)
+    return _with_dimensions(value.to(param.device).array.copy()) if value.shape == param.shape else value.item()
