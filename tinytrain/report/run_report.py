@@ -1,0 +1,107 @@
+"""The pictures of a run folder and its `report.html`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tinytrain.report import page
+from tinytrain.report.plots import draw_confusion_matrix, draw_curves
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What there is to tell about a run.
+
+    Attributes:
+        name: of the run.
+        summary: the contents of `summary.json`.
+        epochs: rows of `metrics.csv`, with None where a cell is empty.
+        class_names: by class index.
+        confusion: counts of the best weights on the test set (or, without one, the validation set), None without both.
+        per_class: a row a class: `class`, `count`, `precision`, `recall`, `f1`.
+        layers: a row a layer: `name`, `kind`, `output`, `params`, `macs`.
+        config_yaml: the config in force.
+        versions: of the program and what it stands on.
+    """
+
+    name: str
+    summary: dict[str, Any]
+    epochs: Sequence[dict[str, Any]]
+    class_names: Sequence[str]
+    confusion: np.ndarray | None
+    per_class: Sequence[dict[str, Any]]
+    layers: Sequence[dict[str, Any]]
+    config_yaml: str
+    versions: dict[str, str]
+
+
+def write_report(run_dir: Path, report: RunReport) -> None:
+    """Draw `curves.png` and `confusion_matrix.png` and write `report.html` into a run folder.
+
+    A `train_batch.png` that is there already becomes part of the page.
+    """
+    draw_curves(report.epochs, run_dir / "curves.png")
+    if report.confusion is not None:
+        draw_confusion_matrix(report.confusion, report.class_names, run_dir / "confusion_matrix.png")
+    text = page.page(f"Run {report.name}", _subtitle(report), _sections(run_dir, report))
+    (run_dir / "report.html").write_text(text, encoding="utf-8")
+
+
+def _sections(run_dir: Path, report: RunReport) -> list[tuple[str, str]]:
+    sections = [("", page.figures(_headline(report.summary)))]
+    sections.append(("Learning", page.picture(run_dir / "curves.png", "loss, accuracy and learning rate by epoch")))
+    if report.confusion is not None:
+        sections.append(
+            ("Confusion matrix", page.picture(run_dir / "confusion_matrix.png", "true against predicted classes"))
+        )
+    if report.per_class:
+        header = ("class", "images", "precision", "recall", "F1")
+        rows = [
+            (str(r["class"]), str(r["count"]), *(_percent(r[key]) for key in ("precision", "recall", "f1")))
+            for r in report.per_class
+        ]
+        sections.append(("Classes", page.table(header, rows)))
+    if (run_dir / "train_batch.png").exists():
+        batch = page.picture(run_dir / "train_batch.png", "images as the network gets them", pixels=True)
+        sections.append(("A training batch, as the network gets it", batch))
+    header = ("layer", "kind", "output", "parameters", "multiply-adds")
+    rows = [
+        (r["name"], r["kind"], "×".join(map(str, r["output"])), f"{r['params']:,}", f"{r['macs']:,}")
+        for r in report.layers
+    ]
+    sections.append(("Cost of one image, layer by layer", page.table(header, rows)))
+    sections.append(("Config in force", page.preformatted(report.config_yaml)))
+    versions = [(name, version) for name, version in report.versions.items()]
+    versions.append(("machine", f"{platform.system()} {platform.machine()}"))
+    sections.append(("Environment", page.table(("", "version"), versions)))
+    again = f"tinytrain train {run_dir}/config.yaml\n\nweights_sha256 {report.summary['weights_sha256']}"
+    sections.append(("How to repeat it", page.preformatted(again)))
+    return sections
+
+
+def _headline(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the few numbers that matter most."""
+    pairs = []
+    for split in ("test", "val"):
+        if summary[split] is not None:
+            pairs.append((f"{split} top-1", _percent(summary[split]["top1"])))
+    pairs.append(("parameters", f"{summary['params']:,}"))
+    pairs.append(("multiply-adds an image", f"{summary['macs']:,}"))
+    pairs.append(("training images a second", f"{summary['images_per_second']:,.0f}"))
+    pairs.append(("training time", f"{summary['seconds']:.1f} s"))
+    return pairs
+
+
+def _subtitle(report: RunReport) -> str:
+    s = report.summary
+    return f"{s['epochs']} epochs on {s['device']}, best epoch {s['best_epoch']}, seed {s['seed']}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
