@@ -23,13 +23,12 @@ def output_size(size: int, kernel: int, stride: int, padding: tuple[int, int], d
 
 def to_channels_last(x: Array) -> Array:
     """Return `(n, c, *size)` as a contiguous `(n, *size, c)` array; a view where memory is that way already."""
-    xp = array_module(x)
-    return xp.ascontiguousarray(xp.moveaxis(x, 1, -1))
+    return array_module(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
 
 
 def to_channels_first(x: Array) -> Array:
     """Return `(n, *size, c)` as a `(n, c, *size)` view."""
-    return array_module(x).moveaxis(x, -1, 1)
+    return x.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 def inner(padding: Pairs, size: Sequence[int]) -> tuple[slice, ...]:
