@@ -15,7 +15,7 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from tinytrain.errors import DataError
+from tinytrain.errors import DataError, StorageError
 
 MAX_BYTES = 1 << 36  # unpacked, all members together
 MAX_RATIO = 1100  # unpacked to packed; deflate cannot do more, data of images never come near it
@@ -167,11 +167,23 @@ def _safe_parts(name: str, archive: Path) -> tuple[str, ...]:
 
 
 def _write(member: Member, path: Path, archive: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     rest = member.size
-    with member.open() as source, path.open("xb") as target:
+    with _storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.open("xb")
+    with member.open() as source, target:
         while chunk := source.read(_COPY):
             rest -= len(chunk)
             if rest < 0:
                 raise DataError(f"{member.name} unpacks to more than the {member.size} bytes announced", place=archive)
-            target.write(chunk)
+            with _storing(path):
+                target.write(chunk)
+
+
+@contextmanager
+def _storing(path: Path) -> Iterator[None]:
+    """Tell what goes wrong in writing apart from what goes wrong in reading the archive."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot be written: {error}", place=path) from error

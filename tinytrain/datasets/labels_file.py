@@ -107,7 +107,7 @@ def _csv_rows(stream: Any, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise DataError(f"is no CSV: {error}", place=f"{file}:{reader.line_num}") from error
+        raise DataError(f"is no CSV: {error}", place=f"{file}:{reader.reader.line_num}") from error
 
 
 def _json_rows(stream: Any, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,0 +1,76 @@
+"""What a config can name, and the division into train, validation and test."""
+
+import pytest
+from PIL import Image
+
+from tinytrain.datasets import DATASETS, load_splits
+from tinytrain.errors import ConfigError, DataError
+
+
+def paint(folder, classes, count=1):
+    for name in classes:
+        for i in range(count):
+            path = folder / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (2, 2)).save(path)
+
+
+def test_the_names_of_the_contract_are_there():
+    assert {"digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder", "idx"} <= set(DATASETS)
+
+
+def test_an_unknown_name_offers_the_closest():
+    with pytest.raises(ConfigError, match=r"no dataset called 'digit' \(did you mean 'digits'\?\)"):
+        load_splits("digit")
+
+
+def test_validation_is_a_stratified_part_of_train_with_the_other_transform():
+    splits = load_splits("digits", train_transform=lambda _: "train", eval_transform=lambda _: "eval", val_fraction=0.1)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (1297, 145, 355)
+    assert [part[0][0] for part in (splits.train, splits.val, splits.test)] == ["train", "eval", "eval"]
+    assert not set(splits.train.indices) & set(splits.val.indices)
+    assert splits.classes == [str(digit) for digit in range(10)]
+    assert load_splits("digits", val_fraction=0).val is None
+
+
+def test_another_seed_holds_other_samples_out():
+    first, again, other = (load_splits("digits", seed=seed).val.indices for seed in (0, 0, 1))
+    assert first == again != other
+
+
+def test_an_image_folder_has_the_splits_that_are_there(tmp_path):
+    paint(tmp_path / "train", "ab", 10)
+    splits = load_splits("image_folder", tmp_path, val_fraction=0.2)
+    assert (len(splits.train), len(splits.val), splits.test) == (16, 4, None)
+    paint(tmp_path / "val", "ab", 3)
+    paint(tmp_path / "test", "ab")
+    splits = load_splits("image_folder", tmp_path)
+    assert (len(splits.train), len(splits.val), len(splits.test)) == (20, 6, 2)
+
+
+def test_splits_with_different_classes_are_refused(tmp_path):
+    paint(tmp_path / "train", "abc")
+    paint(tmp_path / "val", "abd")
+    with pytest.raises(DataError, match="the classes of val differ from those of train: c, d"):
+        load_splits("image_folder", tmp_path)
+
+
+def test_labels_files_lie_beside_each_other(tmp_path):
+    paint(tmp_path, "ab")
+    (tmp_path / "train.csv").write_text("path,label\na/0.png,x\nb/0.png,y\n")
+    (tmp_path / "test.jsonl").write_text('{"path": "b/0.png", "label": "y"}\n{"path": "a/0.png", "label": "x"}')
+    splits = load_splits("labels_file", tmp_path, val_fraction=0)
+    assert (len(splits.train), splits.val, len(splits.test)) == (2, None, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "root", "message"),
+    [
+        ("image_folder", None, "needs the folder of its data"),
+        ("image_folder", "nowhere", "there is no such folder"),
+        ("image_folder", ".", "there is no training split"),
+    ],
+)
+def test_a_folder_that_is_not_there_is_told(tmp_path, name, root, message):
+    with pytest.raises(DataError, match=message):
+        load_splits(name, root and tmp_path / root)
