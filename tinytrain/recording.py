@@ -132,16 +132,19 @@ def write(target: Tensor, index: Any, values: Any) -> None:
         RuntimeError: the tensor is expanded (elements share memory) or read-only.
     """
     array = target._array
-    shares_elements = array.size > 0 and any(
-        step == 0 and size > 1 for step, size in zip(array.strides, array.shape, strict=True)
-    )
-    if shares_elements or (isinstance(array, np.ndarray) and not array.flags.writeable):
+    if shares_elements(array) or (isinstance(array, np.ndarray) and not array.flags.writeable):
         raise RuntimeError(
             "unsupported operation: elements of the written-to tensor share a single memory location, "
             "or its memory is read-only. Please clone() the tensor before performing the operation"
         )
     array[index] = values
     target._storage.version += 1
+
+
+def shares_elements(array: Array) -> bool:
+    """Return whether an array is expanded: several of its elements are one place in memory."""
+    steps = zip(array.strides, array.shape, strict=True)
+    return array.size > 0 and any(step == 0 and size > 1 for step, size in steps)
 
 
 def touch(target: Tensor) -> None:

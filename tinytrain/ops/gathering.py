@@ -6,6 +6,7 @@ from typing import Any
 
 from tinytrain.device import Array, array_module, scatter_add
 from tinytrain.ops.common import same_device, wrap_dim
+from tinytrain.ops.output import accepts_out
 from tinytrain.ops.places import checked_places, checked_vector, lattice
 from tinytrain.ops.shape import broadcast_shapes, broadcast_tensors, expand, reshape
 from tinytrain.ops.slicing import along
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 
+@accepts_out
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """Return `out[i][j][k] = input[index[i][j][k]][j][k]` (for dim 0), of the shape of `index`.
 
@@ -43,6 +45,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     return record(out, "Gather", (input,), (lambda g: _sum_at(input, places, g),))
 
 
+@accepts_out
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the slices of `input` along a dimension that `index` names, in its order.
 
@@ -64,6 +67,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return record(out, "IndexSelect", (input,), (lambda g: _sum_at(input, places, g),))
 
 
+@accepts_out
 def take(input: Tensor, index: Tensor) -> Tensor:
     """Return the elements of the flattened tensor that `index` names, in the shape of `index`.
 
@@ -121,6 +125,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     )
 
 
+@accepts_out
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """Return the elements where a mask is true, in a vector.
 

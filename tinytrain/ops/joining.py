@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from tinytrain.device import Array, array_module
 from tinytrain.ops.common import cast, result_type, same_device, wrap_dim
+from tinytrain.ops.output import accepts_out
 from tinytrain.ops.shape import atleast_1d, atleast_2d, atleast_3d, reshape
 from tinytrain.ops.slicing import along, part
 from tinytrain.recording import record
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 
+@accepts_out
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Return the tensors one after the other along a dimension, in the type they promote to.
 
@@ -339,7 +341,7 @@ def _split_along(
             f"torch.{name} requires a tensor with at least {min_dims} dimension(s), but got a tensor with "
             f"{input.array.ndim} dimensions!"
         )
-    if not isinstance(indices_or_sections, (tuple, list)):
+    if isinstance(indices_or_sections, int):
         size = input.array.shape[dim]
         if indices_or_sections <= 0 or size % indices_or_sections:
             raise RuntimeError(

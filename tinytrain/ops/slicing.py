@@ -72,7 +72,7 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         RuntimeError: there is no such dimension (`narrow` raises an IndexError), or the range leaves the tensor.
         IndexError: there is no such first place.
     """
-    if not -input.array.ndim <= dim < input.array.ndim:
+    if dim >= input.array.ndim:
         raise RuntimeError(f"narrow_copy(): dim (={dim}) must be one of the {input.array.ndim} dims of the tensor")
     view = narrow(input, dim, start, length)
     return record(view.array.copy(), "NarrowCopy", (view,), (lambda g: g,))
