@@ -190,8 +190,7 @@ class Generator:
         return numbers.astype(dtype).reshape(shape)
 
     def permutation(self, count: int) -> Array:
-        """Draw an order of the integers 0 to count - 1: on the CPU by Fisher-Yates, on a GPU by sorting
-        random words.
+        """Draw an order of the integers 0 to count - 1: by Fisher-Yates on the CPU, by sorting words on a GPU.
 
         Returns:
             An int64 array (count,).
@@ -200,9 +199,9 @@ class Generator:
             return self._source.words64(count).argsort().astype(np.int64)
         draws = max(count - 1, 0)
         words = self._source.words32(draws) if count < _LONG_PERMUTATION else self._source.words64(draws)
-        steps = (words % np.arange(count, 1, -1, dtype=np.uint64)).astype(np.int64) if draws else words
+        steps = words % np.arange(count, 1, -1, dtype=np.uint64)
         order = list(range(count))
-        for i, j in enumerate((steps + np.arange(draws)).tolist() if draws else ()):
+        for i, j in enumerate((steps.astype(np.int64) + np.arange(draws)).tolist()):
             order[i], order[j] = order[j], order[i]
         return np.array(order, np.int64)
 
@@ -250,9 +249,8 @@ class Generator:
         cumulative = xp.cumsum(weights, axis=1, dtype=weights.dtype)
         cumulative = cumulative / cumulative[:, -1:]
         units = self._unit(weights.shape[0] * count, np.dtype(np.float64)).reshape(-1, count)
-        return xp.stack([xp.searchsorted(row, unit) for row, unit in zip(cumulative, units, strict=True)]).astype(
-            np.int64
-        )
+        drawn = [xp.searchsorted(row, unit) for row, unit in zip(cumulative, units, strict=True)]
+        return xp.stack(drawn).astype(np.int64)
 
     def _unit(self, count: int, dtype: np.dtype) -> Array:
         """Uniform numbers over [0, 1): the lower bits of words, as many as the significand holds."""
