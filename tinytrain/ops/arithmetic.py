@@ -8,8 +8,8 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import array_module
-from tinytrain.ops.common import cast, is_number, operands, result_type
-from tinytrain.recording import record
+from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type
+from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor, wrap
 
@@ -19,6 +19,7 @@ __all__ = [
     "divide",
     "fill",
     "float_power",
+    "float_power_",
     "floor_divide",
     "fmax",
     "fmin",
@@ -79,6 +80,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
 
 def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     """Return `other - alpha * input`."""
+    require_tensors("rsub", input)
     return sub(other, input, alpha=alpha)
 
 
@@ -140,6 +142,7 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 def fmod(input: Any, other: Any) -> Tensor:
     """Return `input - other * trunc(input / other)`: the remainder with the dividend's sign, C's `fmod`."""
+    require_tensors("fmod", input)
     return _remainder(input, other, np.fmod, np.trunc, "Fmod")
 
 
@@ -155,7 +158,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     x, y = a.array, _checked(a, b).array
     xp = array_module(x)
     with np.errstate(all="ignore"):
-        out = xp.asarray(x**y)
+        out = xp.asarray(x**y) if y.dtype.kind == "f" else _integer_power(x, y)
 
     def base_rule(g: Any) -> Any:
         with np.errstate(all="ignore"):
@@ -174,6 +177,17 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     """Return `input` to the power `exponent`, computed in float64."""
     base = cast(input, dtypes.float64) if isinstance(input, Tensor) else float(input)
     return pow(base, cast(exponent, dtypes.float64) if isinstance(exponent, Tensor) else float(exponent))
+
+
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """Raise a float64 tensor to the power `exponent` in place; return it.
+
+    Raises:
+        RuntimeError: the tensor is not float64, which the result is.
+    """
+    if input.dtype is not dtypes.float64:
+        raise RuntimeError(f"float_power_: the tensor has dtype {input.dtype.name}, the result float64")
+    return rewrite(input, lambda old: float_power(old, exponent))
 
 
 def square(input: Tensor) -> Tensor:
@@ -260,6 +274,14 @@ def _dtype(operand: Any) -> dtypes.dtype:
     return result_type(operand)
 
 
+def _integer_power(x: Any, y: Any) -> Any:
+    """Return `x` to the power `y` of integers; for a negative `y` the true result, cut to an integer."""
+    xp = array_module(x)
+    whole = xp.asarray(x ** xp.maximum(y, 0))
+    sign = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (y % 2), 0)).astype(x.dtype)
+    return xp.where(y < 0, sign, whole)
+
+
 def _truncated_quotient(x: Any, y: Any) -> Any:
     xp = array_module(x)
     if x.dtype.kind == "f":
@@ -303,6 +325,7 @@ def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Te
 
 
 def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tensor:
+    require_tensors(name.lower(), input, other)
     a, b = operands(input, other)
     x, y = a.array, _checked(a, b).array
     xp = array_module(x)
@@ -322,6 +345,7 @@ def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tenso
 
 def _known_extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tensor:
     """Return the larger or smaller of two tensors; the first has the gradient where they are equal."""
+    require_tensors(name.lower(), input, other)
     a, b = operands(input, other)
     x, y = a.array, _checked(a, b).array
     xp = array_module(x)

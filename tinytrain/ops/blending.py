@@ -6,7 +6,7 @@ from typing import Any
 
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import add, div, mul
-from tinytrain.ops.common import cast, operands, result_type
+from tinytrain.ops.common import cast, operands, require_tensors, result_type
 from tinytrain.recording import record
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor, wrap
@@ -28,6 +28,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     Raises:
         RuntimeError: neither limit is given.
     """
+    require_tensors("clamp", input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
@@ -120,6 +121,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
 
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """Return the angle of the point (`other`, `input`) in radians, from -pi to pi."""
+    require_tensors("atan2", input, other)
     a, b = operands(input, other, to_float=True)
     y, x = a.array, b.array
     xp = array_module(x)
@@ -142,9 +144,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     Raises:
         NotImplementedError: the elements are no floats.
     """
-    for each in (input, other):
-        if not isinstance(each, Tensor):
-            raise TypeError(f"hypot: expected a Tensor, but got {type(each).__name__}")
+    require_tensors("hypot", input, other)
     a, b = operands(input, other)
     if not a.dtype.is_floating_point:
         raise NotImplementedError(f'"hypot" not implemented for {a.dtype.name}')

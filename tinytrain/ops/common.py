@@ -129,16 +129,29 @@ def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor
         RuntimeError: the tensors lie on different devices (one without dimensions may lie on the CPU).
         TypeError: an operand is neither tensor nor number.
     """
+    like = first if isinstance(first, Tensor) else second
+    if not isinstance(like, Tensor):
+        raise TypeError(f"expected at least one Tensor; got {type(first).__name__} and {type(second).__name__}")
     to = result_type(first, second)
     if to_float and not to.is_floating_point:
         to = dtypes.get_default_dtype()
-    like = first if isinstance(first, Tensor) else second
     return _operand(first, to, like), _operand(second, to, like)
 
 
 def float_operand(tensor: Tensor) -> Tensor:
     """Return `tensor`, brought to the default float type where its elements are integers or bools."""
     return tensor if tensor.array.dtype.kind == "f" else cast(tensor, dtypes.get_default_dtype())
+
+
+def require_tensors(name: str, *arguments: Any) -> None:
+    """Check that the first arguments of an op, in their order, are tensors.
+
+    Raises:
+        TypeError: one is not; the message names the op and its position, counted from 1.
+    """
+    for position, each in enumerate(arguments, start=1):
+        if not isinstance(each, Tensor):
+            raise TypeError(f"{name}(): argument {position} must be Tensor, not {type(each).__name__}")
 
 
 def same_device(name: str, *tensors: Tensor | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
-from tinytrain.ops.common import is_number, operands, same_device
+from tinytrain.ops.common import is_number, operands, require_tensors, same_device
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = [
@@ -27,6 +27,7 @@ def _comparison(name: str, meaning: str, compare: Compare) -> Callable[[Any, Any
     """Make the op that compares two operands, brought to one type first."""
 
     def op(input: Any, other: Any) -> Tensor:
+        require_tensors(name, input)
         a, b = broadcast_operands(input, other)
         return wrap(compare(a, b))
 
@@ -37,6 +38,7 @@ def _logical(name: str, meaning: str, value: Callable[[ModuleType, Array, Array]
     """Make the op that combines the truth of two tensors of any types."""
 
     def op(input: Tensor, other: Tensor) -> Tensor:
+        require_tensors(name, input, other)
         a, b = broadcast_operands(input, other)
         return wrap(value(array_module(a), a, b))
 
@@ -142,6 +144,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     Raises:
         RuntimeError: the types differ or a tolerance is negative.
     """
+    require_tensors("isclose", input, other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype.name} did not match {other.dtype.name}")
     for name, value in (("rtol", rtol), ("atol", atol)):

@@ -116,7 +116,7 @@ def _distinct(
     xp = array_module(rows)
     ordered = rows[order]
     differs = xp.ones(len(rows), bool)
-    differs[1:] = (ordered[1:] != ordered[:-1]).reshape(max(len(rows) - 1, 0), -1).any(axis=1)
+    differs[1:] = (ordered[1:] != ordered[:-1]).any(axis=tuple(range(1, rows.ndim)))
     starts = xp.flatnonzero(differs)
     values = ordered[starts]
     results = [wrap(values if dim is None else xp.moveaxis(values, 0, wrap_dim(dim, input.array.ndim)).copy())]

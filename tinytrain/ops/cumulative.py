@@ -67,10 +67,14 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     axis = wrap_dim(dim, x.ndim)
     if x.ndim == 0:
         return record(x.copy(), "Logcumsumexp", (input,), (lambda g: g,))
-    out = scan(xp.logaddexp, x, axis)
+
+    def run(value: Array, axis: int) -> Array:
+        return scan(xp.logaddexp, value.astype(np.float64), axis).astype(x.dtype)
 
     def log_sum(value: Array) -> Array:
-        return _from_the_end(lambda each, axis: scan(xp.logaddexp, each, axis), value, axis)
+        return _from_the_end(run, value, axis)
+
+    out = run(x, axis)
 
     def rule(g: Array) -> Array:
         with np.errstate(all="ignore"):

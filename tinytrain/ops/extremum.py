@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import maximum, minimum
-from tinytrain.ops.common import wrap_dim, wrap_dims
+from tinytrain.ops.common import require_tensors, wrap_dim, wrap_dims
 from tinytrain.ops.cumulative import scan
 from tinytrain.ops.picking import named_result, pick
 from tinytrain.recording import record
@@ -74,6 +74,7 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
         IndexError: the reduced dimension is empty.
         RuntimeError: everything is reduced and there is nothing.
     """
+    require_tensors("max", input)
     if isinstance(dim, Tensor) or other is not None:
         return maximum(input, dim if isinstance(dim, Tensor) else other)
     if dim is None:
@@ -86,6 +87,7 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
 
     Arguments and errors are those of `max`.
     """
+    require_tensors("min", input)
     if isinstance(dim, Tensor) or other is not None:
         return minimum(input, dim if isinstance(dim, Tensor) else other)
     if dim is None:

@@ -58,8 +58,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     def other_rule(g: Array) -> Array:
         g = xp.asarray(g).reshape(whole.shape)
         if right.ndim == 2 and left.ndim > 2:  # one product instead of a batch of them and a sum
-            rows = left.reshape(-1, left.shape[-1])
-            return multiply_matrices(rows.T, g.reshape(-1, g.shape[-1])).reshape(y.shape)
+            rows = left.reshape(math.prod(left.shape[:-1]), left.shape[-1])
+            return multiply_matrices(rows.T, g.reshape(len(rows), g.shape[-1])).reshape(y.shape)
         return unbroadcast(multiply_matrices(left.swapaxes(-1, -2), g), right.shape).reshape(y.shape)
 
     return record(out, "Mm", (input, other), (input_rule, other_rule), saved=(input, other))
@@ -180,7 +180,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] | Tensor
     left, right = list(range(a.array.ndim)), list(range(a.array.ndim, a.array.ndim + b.array.ndim))
     for one, two in zip(*dims, strict=True):
         i, j = wrap_dim(one, a.array.ndim), wrap_dim(two, b.array.ndim)
-        if a.array.shape[i] != b.array.shape[j]:
+        if a.array.shape[i] != b.array.shape[j] and 1 not in (a.array.shape[i], b.array.shape[j]):
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.array.shape[i]} in dim {i} and second "
                 f"has size {b.array.shape[j]} in dim {j}"
@@ -289,7 +289,8 @@ def multiply_matrices(x: Array, y: Array) -> Array:
     """
     x, y = _for_blas(x), _for_blas(y)
     if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous:
-        return (x.reshape(-1, x.shape[-1]) @ y).reshape(*x.shape[:-1], y.shape[-1])
+        rows = math.prod(x.shape[:-1])
+        return (x.reshape(rows, x.shape[-1]) @ y).reshape(*x.shape[:-1], y.shape[-1])
     return x @ y
 
 
@@ -309,6 +310,8 @@ def _added(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
         raise RuntimeError(
             f"The expanded size of the tensor {list(shape)} must match the existing size {list(own)} of `input`"
         )
+    if product.array.dtype.kind != "f":  # the factors become integers, or bools, too
+        alpha, beta = product.array.dtype.type(alpha).item(), product.array.dtype.type(beta).item()
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
