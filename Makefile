@@ -48,6 +48,6 @@ clean:
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or newer found; name one with PYTHON=..." >&2; exit 2; }
 	@echo "Installing into $* (once)" >&2
 	@test -x $*/bin/python || $(PYTHON) -m venv $*
-	@$*/bin/python -m pip install --quiet --disable-pip-version-check -e ".$(EXTRAS)" \
+	@$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -e ".$(EXTRAS)" \
 		$(if $(filter .venv-parity,$*),$(PARITY_REQUIREMENTS))
 	@touch $@
