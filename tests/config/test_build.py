@@ -1,0 +1,95 @@
+"""A config becomes the network, the data and the rules that it describes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tinytrain import nn
+from tinytrain.config import config_from_values
+from tinytrain.config.build import build_experiment, build_loss
+from tinytrain.errors import ConfigError
+from tinytrain.optim import SGD
+
+LAYERS = [
+    {"Conv2d": {"in_channels": 1, "out_channels": 4, "kernel_size": 3}},
+    "ReLU",
+    "Flatten",
+    {"Linear": {"in_features": 144, "out_features": 10}},
+]
+
+
+def values(**sections: Any) -> dict[str, Any]:
+    return {"data": {"dataset": "digits"}, "model": {"name": "cnn", "widths": [4], "strides": [1]}, **sections}
+
+
+def test_every_part_of_an_experiment_is_what_the_config_says():
+    config = config_from_values(
+        values(
+            name="small",
+            seed=3,
+            device="cpu",
+            train={
+                "epochs": 4,
+                "optimizer": {"name": "sgd", "lr": 0.5, "momentum": 0.9},
+                "schedule": {"name": "constant", "warmup_epochs": 0.5},
+                "loss": {"name": "cross_entropy", "label_smoothing": 0.1},
+                "clip_grad_norm": 2.0,
+            },
+        )
+    )
+    experiment = build_experiment(config)
+    assert (experiment.name, experiment.seed, experiment.epochs) == ("small", 3, 4)
+    assert (experiment.clip_grad_norm, experiment.clip_grad_value) == (2.0, None)
+    assert experiment.input_shape == (1, 8, 8)
+    assert experiment.class_names == list("0123456789")
+    assert isinstance(experiment.optimizer, SGD)
+    # A warm-up of half an epoch of 21 batches is 10 steps, the first at an eleventh of the rate.
+    assert experiment.optimizer.param_groups[0]["lr"] == pytest.approx(0.5 / 11)
+    assert isinstance(experiment.loss, nn.CrossEntropyLoss)
+    assert experiment.loss.label_smoothing == 0.1
+    assert experiment.train.batch_size == 64
+    assert experiment.val is not None
+    assert experiment.test is not None
+
+
+def test_the_first_weights_follow_from_the_seed_alone():
+    first, again, other = (build_experiment(config_from_values(values(seed=seed))).model for seed in (0, 0, 1))
+    weights = [model.classifier.weight.tolist() for model in (first, again, other)]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_list_of_layers_is_a_network():
+    config = config_from_values(values(model={"layers": LAYERS}))
+    model = build_experiment(config).model
+    assert [type(layer).__name__ for layer in model] == ["Conv2d", "ReLU", "Flatten", "Linear"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        ("Conv2D", "model.layers.0: there is no layer called 'Conv2D' (did you mean 'Conv2d'?)"),
+        ({"Linear": {"in_features": 4}}, "model.layers.0.Linear: layer 'Linear' needs the key 'out_features'"),
+        (
+            {"ReLU": {"inplce": True}},
+            "model.layers.0.ReLU.inplce: unknown key for layer 'ReLU' (did you mean 'inplace'",
+        ),
+    ],
+)
+def test_a_layer_that_does_not_exist_or_fit_is_refused(layer: Any, message: str):
+    with pytest.raises(ConfigError) as caught:
+        config_from_values(values(model={"layers": [layer]}))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_layer_whose_arguments_do_not_go_together_is_refused_by_place():
+    layer = {"Conv2d": {"in_channels": 6, "out_channels": 8, "kernel_size": 3, "groups": 4}}
+    config = config_from_values(values(model={"layers": [layer]}), {("model", "layers", 0): "x.yaml:7"})
+    with pytest.raises(ConfigError, match=r"^x\.yaml:7: model\.layers\.0: .*in_channels.*groups"):
+        build_experiment(config)
+
+
+def test_class_weights_become_a_tensor():
+    loss = build_loss("cross_entropy", {"weight": [1.0, 2.0]})
+    assert loss.weight.tolist() == [1.0, 2.0]
