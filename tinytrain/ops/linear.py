@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from tinytrain.device import Array, array_module, scatter_add
@@ -42,7 +44,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(
             f"linear: mat1 and mat2 must have the same dtype, but got {input.dtype.name} and {weight.dtype.name}"
         )
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
     y = rows @ w.T
     if bias is None:
         inputs: tuple[Tensor, ...] = (input, weight)
@@ -61,7 +63,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             g_rows.sum(axis=0).reshape(bias.array.shape) if bias is not None and needs[2] else None,
         ][: len(needs)]
 
-    return record(y.reshape(*x.shape[:-1], *w.shape[:-1]), "Addmm", inputs, rule, saved=(input, weight))
+    return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), "Addmm", inputs, rule, saved=(input, weight))
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -92,16 +94,17 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     if bias is not None and bias.array.shape != w.shape[:1]:
         raise RuntimeError(f"bilinear(): bias size does not match weight size: {list(bias.shape)}, {w.shape[0]}")
     xp = array_module(a)
-    rows_a, rows_b = a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
-    outer = (rows_a[:, :, None] * rows_b[:, None, :]).reshape(rows_a.shape[0], w[0].size)
-    w_rows = w.reshape(w.shape[0], w[0].size)
+    num_rows = prod(a.shape[:-1])
+    rows_a, rows_b = a.reshape(num_rows, a.shape[-1]), b.reshape(num_rows, b.shape[-1])
+    outer = (rows_a[:, :, None] * rows_b[:, None, :]).reshape(num_rows, prod(w.shape[1:]))
+    w_rows = w.reshape(w.shape[0], prod(w.shape[1:]))
     y = outer @ w_rows.T
     if bias is not None:
         y += bias.array
 
     def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-        g_rows = g.reshape(-1, w.shape[0])
-        g_outer = (g_rows @ w_rows).reshape(-1, *w.shape[1:]) if needs[0] or needs[1] else None
+        g_rows = g.reshape(num_rows, w.shape[0])
+        g_outer = (g_rows @ w_rows).reshape(num_rows, *w.shape[1:]) if needs[0] or needs[1] else None
         return [
             xp.einsum("nij,nj->ni", g_outer, rows_b).reshape(a.shape) if needs[0] else None,
             xp.einsum("nij,ni->nj", g_outer, rows_a).reshape(b.shape) if needs[1] else None,
@@ -168,7 +171,7 @@ def embedding(
 
     def rule(g: Array) -> Array:
         grad = xp.zeros(w.shape, g.dtype)
-        rows, flat = g.reshape(-1, w.shape[1]), index.ravel()
+        rows, flat = g.reshape(index.size, w.shape[1]), index.ravel()
         if padding_idx is not None:
             kept = flat != padding_idx
             rows, flat = rows[kept], flat[kept]
