@@ -167,6 +167,8 @@ def test_bool_tensors_and_other_things_are_refused():
         (r"output would have size \[-4, -4\]", (1, 2, 4, 4), (2, 3, 3, 3), {"padding": 5}),
         (r"input channels of `weight` \(=6\) must be divisible by `groups` \(=4\)", (1, 6, 4, 4), (6, 3, 3, 3),
          {"groups": 4}),
+        (r"`weight` must have output channels; got shape \[2, 0, 3, 3\]", (1, 2, 4, 4), (2, 0, 3, 3), {}),
+        (r"only batch and channels may be empty; got an input of shape \[1, 2, 0, 4\]", (1, 2, 0, 4), (2, 3, 3, 3), {}),
     ],
 )  # fmt: skip
 def test_refusals_of_transposed_convolutions(message, x_shape, w_shape, arguments):

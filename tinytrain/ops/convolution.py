@@ -182,8 +182,6 @@ def _convolve(
                 f"{name}: the kernel must not be larger than the padded input; got kernel size {kernel_size} with "
                 f"`dilation` {list(dilations)} and input size {list(size)} with `padding` {padding!r}"
             )
-    if 0 in size and input.numel() == 0 and 0 not in input.shape[:-num_axes]:
-        raise RuntimeError(f"{name}: only batch and channels may be empty; got an input of shape {list(input.shape)}")
 
     is_batch = input.ndim == num_axes + 2
     x = input.array if is_batch else input.array[None]
@@ -233,6 +231,8 @@ def _convolve_transposed(
         raise RuntimeError(
             f"{name}: the input channels of `weight` (={c}) must be divisible by `groups` (={groups}) and not zero"
         )
+    if group_outputs == 0:
+        raise RuntimeError(f"{name}: `weight` must have output channels; got shape {list(weight.shape)}")
     if input.shape[-num_axes - 1] != c:
         raise RuntimeError(
             f"{name}: `weight` of shape {list(weight.shape)} expects an input with {c} channels; got shape "
@@ -290,6 +290,8 @@ def _check_operands(name: str, num_axes: int, input: Any, weight: Any, bias: Any
             f"{name}: `input` must have {num_axes + 1} dimensions, or {num_axes + 2} with a batch; "
             f"got shape {list(input.shape)}"
         )
+    if 0 in input.shape[-num_axes:] and 0 not in input.shape[:-num_axes]:
+        raise RuntimeError(f"{name}: only batch and channels may be empty; got an input of shape {list(input.shape)}")
     if 0 in weight.shape[2:]:
         raise RuntimeError(f"{name}: the kernel must not be empty; got `weight` of shape {list(weight.shape)}")
     same_device(name, input, weight, bias)
