@@ -161,3 +161,24 @@ def test_weights_of_other_classes_exit_with_3(finished: Path, tmp_path: Path, ca
     config.write_text(CONFIG.replace("dataset: digits", f"dataset: image_folder, root: {tmp_path}"))
     assert run(["evaluate", str(finished), "--config", str(config)]) == 3
     assert "the data has the classes cat, dog, the weights 0, 1, 2, 3, 4, 5, 6, 7, 8, 9" in capsys.readouterr().err
+
+
+def test_weights_from_elsewhere_need_a_config(config: Path, finished: Path, tmp_path: Path, capsys):
+    from safetensors.numpy import load_file, save_file
+
+    bare = tmp_path / "bare.safetensors"
+    save_file(load_file(finished / "best.safetensors"), bare)
+    assert run(["evaluate", str(bare)]) == 3
+    assert capsys.readouterr().err == (
+        f"error: {bare}: the file does not say which network it is for. Name a config with --config\n"
+    )
+    assert run(["evaluate", str(bare), "--config", str(config), "--json"]) == 0
+    summary = json.loads((finished / "summary.json").read_text())
+    assert json.loads(capsys.readouterr().out)["top1"] == summary["test"]["top1"]
+
+
+def test_weights_of_another_network_exit_with_3(config: Path, finished: Path, tmp_path: Path, capsys):
+    wider = tmp_path / "wider.yaml"
+    wider.write_text(CONFIG.replace("widths: [4]", "widths: [5]"))
+    assert run(["evaluate", str(finished), "--config", str(wider)]) == 3
+    assert f"error: {finished}: the weights do not fit the network: " in capsys.readouterr().err

@@ -13,7 +13,7 @@ from tinytrain.cli.output import JsonOption, print_json, print_table
 def evaluate(
     source: Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")],
     config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Data and transforms instead of the run's own.")
+        Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the data, instead of the run's.")] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which part of the data.")] = "test",

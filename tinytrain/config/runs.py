@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tinytrain.config.build import build_loaders, build_loss, build_model, load_data
+from tinytrain.config.build import build_loaders, build_loss, build_model, image_shape, load_data
 from tinytrain.config.load import config_from_values, load_config
 from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.schema import Config, plain_values
 from tinytrain.device import require
 from tinytrain.errors import DataError, UsageError, WeightsError
+from tinytrain.tensor import wrap
 from tinytrain.training import RunFolder, evaluate
-from tinytrain.weights import load_bundle
+from tinytrain.weights import load_bundle, read_safetensors
 
 MAY_DIFFER = {"device", "data.root", "data.download", "data.workers", "train.log_every"}
 """Keys that do not change what is computed, so that a run can go on with others."""
@@ -64,7 +65,7 @@ def evaluate_weights(
 
     Args:
         source: a run folder or a weights file.
-        config: of the data and the transforms; None: those that the weights were trained with.
+        config: of network, data and transforms; None: those that the weights were trained with.
         data_root: folder of the data instead of the config's.
         split: `val` or `test`.
         topk: a hit among this many best guesses is counted, beside 1 and 5.
@@ -74,8 +75,9 @@ def evaluate_weights(
         WeightsError: the weights are missing, damaged, or do not fit the network.
         DataError: there is no such split, or it has other classes than the weights.
     """
-    bundle = load_bundle(source)
     if config is None:
+        bundle = load_bundle(source)
+        weights, class_names = bundle.weights, bundle.class_names
         values = {
             "data": bundle.extra["data"],
             "seed": bundle.extra["seed"],
@@ -83,12 +85,15 @@ def evaluate_weights(
             "transforms": {"eval": bundle.eval_transforms},
         }
         config = config_from_values(values, {(): os.fspath(source)})
+    else:
+        weights, described = read_safetensors(source)
+        class_names = None if described is None else described["class_names"]
     if data_root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
     splits = load_data(config)
-    if splits.classes != bundle.class_names:
+    if class_names is not None and splits.classes != class_names:
         raise DataError(
-            f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(bundle.class_names)}",
+            f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(class_names)}",
             place=config.data.root or config.data.dataset,
             remedy="Evaluate on data with the same classes in the same order",
         )
@@ -97,9 +102,10 @@ def evaluate_weights(
     if loader is None:
         raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
     where = require(device)
-    model = build_model(config.model, num_classes=len(splits.classes), in_channels=bundle.input_shape[0])
+    channels, _, _ = image_shape(splits.train)
+    model = build_model(config.model, num_classes=len(splits.classes), in_channels=channels, origins=config.origins)
     try:
-        model.load_state_dict(bundle.state_dict())
+        model.load_state_dict({name: wrap(array) for name, array in weights.items()})
     except RuntimeError as error:
         raise WeightsError(f"the weights do not fit the network: {error}", place=source) from error
     scores = evaluate(

@@ -66,6 +66,27 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     Raises:
         WeightsError: there is no such file, it is damaged, or it does not say which network it is for.
     """
+    weights, described = read_safetensors(path)
+    if described is None:
+        raise WeightsError(
+            "the file does not say which network it is for", place=path, remedy="Name a config with --config"
+        )
+    try:
+        described["input_shape"] = tuple(described["input_shape"])
+        return Bundle(weights=weights, **described)
+    except (TypeError, KeyError) as error:
+        raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Return the arrays of a file, or of a run folder's `best.safetensors`, and what the file says of itself.
+
+    Returns:
+        Arrays by name; the other attributes of `Bundle` by name, None where the file is not one of ours.
+
+    Raises:
+        WeightsError: there is no such file, or it is damaged.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = Path(path)
@@ -79,15 +100,9 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise WeightsError("there is no such file", place=path, remedy="Name a run folder or a weights file") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"the file is damaged or no .safetensors file: {error}", place=path) from error
-    if _KEY not in metadata:
-        raise WeightsError(
-            "the file does not say which network it is for", place=path, remedy="Name a config with --config"
-        )
     try:
-        described = json.loads(metadata[_KEY])
-        described["input_shape"] = tuple(described["input_shape"])
-        return Bundle(weights=weights, **described)
-    except (ValueError, TypeError, KeyError) as error:
+        return weights, json.loads(metadata[_KEY]) if _KEY in metadata else None
+    except ValueError as error:
         raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
 
 
