@@ -86,7 +86,7 @@ def test_the_description_is_torchvisions(tmp_path):
     fill(tmp_path)
     assert repr(MNIST(tmp_path, transform=ToTensor())) == (
         f"Dataset MNIST\n    Number of datapoints: 6\n    Root location: {tmp_path}\n    Split: Train\n"
-        "    StandardTransform\n    Transform: ToTensor()"
+        "    StandardTransform\nTransform: ToTensor()"
     )
 
 

@@ -62,11 +62,11 @@ class VisionDataset(Dataset):
             body.append(f"Root location: {self.root}")
         body += self.extra_repr().splitlines()
         if self.transforms is not None:
-            body += repr(self.transforms).splitlines()
+            body.append(repr(self.transforms))
         elif self.transform is not None or self.target_transform is not None:
-            body.append("StandardTransform")
-            body += _labelled("Transform: ", self.transform) + _labelled("Target transform: ", self.target_transform)
-        return "\n".join([f"Dataset {type(self).__name__}", *("    " + line for line in body)])
+            steps = _labelled("Transform: ", self.transform) + _labelled("Target transform: ", self.target_transform)
+            body.append("\n".join(["StandardTransform", *steps]))  # only its first line is indented, as torchvision's
+        return "\n".join([f"Dataset {type(self).__name__}", *("    " + entry for entry in body)])
 
     def _transformed(self, image: Any, target: Any) -> tuple[Any, Any]:
         if self.transforms is not None:
