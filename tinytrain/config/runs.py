@@ -75,6 +75,7 @@ def evaluate_weights(
         WeightsError: the weights are missing, damaged, or do not fit the network.
         DataError: there is no such split, or it has other classes than the weights.
     """
+    class_names: list[str] | None
     if config is None:
         bundle = load_bundle(source)
         weights, class_names = bundle.weights, bundle.class_names
