@@ -1,0 +1,221 @@
+"""The tape: accumulation, freeing, version checks, hooks, switches, leaf rules."""
+
+from __future__ import annotations
+
+import pytest
+
+import tinytrain as tt
+from tinytrain.autograd import gradcheck
+
+
+def leaf(*values: float) -> tt.Tensor:
+    return tt.tensor(list(values), requires_grad=True)
+
+
+def test_gradients_of_all_uses_of_a_value_are_added():
+    x = leaf(2.0, 3.0)
+    (x * x + 5 * x).sum().backward()
+    assert x.grad.tolist() == [9.0, 11.0]
+
+
+def test_a_second_backward_adds_to_the_gradient():
+    x = leaf(1.0)
+    (3 * x).sum().backward()
+    (4 * x).sum().backward()
+    assert x.grad.tolist() == [7.0]
+
+
+def test_backward_of_more_than_one_element_needs_a_gradient():
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="implicitly created only for scalar outputs"):
+        (x * 2).backward()
+    (x * 2).backward(tt.tensor([1.0, 10.0]))
+    assert x.grad.tolist() == [2.0, 20.0]
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    with pytest.raises(RuntimeError, match="Mismatch in shape"):
+        (leaf(1.0, 2.0) * 2).backward(tt.ones(3))
+
+
+def test_a_graph_that_holds_values_is_freed_by_backward():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match="retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph_keeps_it():
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.tolist() == [8.0]
+
+
+def test_changing_a_value_that_backward_needs_is_an_error():
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_changing_an_operand_that_backward_needs_is_an_error():
+    x, w = leaf(1.0, 2.0), tt.tensor([3.0, 4.0])
+    y = x * w
+    w.mul_(2)
+    with pytest.raises(RuntimeError, match="expected version 0, found version 1"):
+        y.sum().backward()
+
+
+def test_changing_a_value_that_backward_does_not_need_is_none():
+    x = leaf(1.0, 2.0)
+    y = x + 1
+    y.mul_(3)
+    y.sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_a_leaf_that_requires_gradients_cannot_be_changed_in_place():
+    x = leaf(1.0)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        x.add_(1)
+    with tt.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0]
+
+
+def test_nothing_is_recorded_inside_no_grad():
+    x = leaf(1.0)
+    with tt.no_grad():
+        y = x * 2
+        with tt.enable_grad():
+            z = x * 2
+    assert not y.requires_grad
+    assert z.requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_decorates_with_and_without_parentheses():
+    x = leaf(1.0)
+
+    @tt.no_grad()
+    def first() -> tt.Tensor:
+        return x * 2
+
+    @tt.no_grad
+    def second() -> tt.Tensor:
+        return x * 2
+
+    assert not first().requires_grad
+    assert not second().requires_grad
+
+
+def test_a_hook_sees_the_gradient_and_may_replace_it():
+    x = leaf(1.0, 1.0)
+    seen = []
+    handle = x.register_hook(lambda g: (seen.append(g.tolist()), g * 10)[1])
+    (x * 2).sum().backward()
+    assert seen == [[2.0, 2.0]]
+    assert x.grad.tolist() == [20.0, 20.0]
+    handle.remove()
+    x.grad = None
+    (x * 2).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_hook_on_a_result_changes_what_flows_on():
+    x = leaf(1.0)
+    y = x * 2
+    y.register_hook(lambda g: g * 100)
+    y.sum().backward()
+    assert x.grad.tolist() == [200.0]
+
+
+def test_retain_grad_keeps_the_gradient_of_a_result():
+    x = leaf(1.0)
+    y = x * 2
+    y.retain_grad()
+    (y * 3).sum().backward()
+    assert y.grad.tolist() == [3.0]
+
+
+def test_a_post_accumulate_hook_is_called_once_the_gradient_is_whole():
+    x = leaf(1.0)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.tolist()))
+    (x * 2 + x * 3).sum().backward()
+    assert seen == [[5.0]]
+
+
+def test_detach_cuts_the_tape_and_shares_the_memory():
+    x = leaf(1.0)
+    y = x.detach()
+    assert not y.requires_grad
+    y.fill_(5)
+    assert x.tolist() == [5.0]
+
+
+def test_grad_returns_gradients_and_leaves_grad_alone():
+    x, y = leaf(2.0), leaf(3.0)
+    dx, dy = tt.autograd.grad((x * y).sum(), [x, y])
+    assert (dx.tolist(), dy.tolist()) == ([3.0], [2.0])
+    assert x.grad is None
+
+
+def test_grad_of_an_unused_input_is_an_error_unless_allowed():
+    x, y = leaf(2.0), leaf(3.0)
+    with pytest.raises(RuntimeError, match="not have been used in the graph"):
+        tt.autograd.grad((x * 2).sum(), [x, y])
+    assert tt.autograd.grad((x * 2).sum(), [x, y], allow_unused=True)[1] is None
+
+
+def test_backward_can_be_limited_to_some_leaves():
+    x, y = leaf(2.0), leaf(3.0)
+    (x * y).sum().backward(inputs=[x])
+    assert x.grad.tolist() == [3.0]
+    assert y.grad is None
+
+
+def test_integers_cannot_require_gradients():
+    with pytest.raises(RuntimeError, match="floating point"):
+        tt.tensor([1, 2]).requires_grad_()
+
+
+def test_gradients_have_the_type_of_their_leaf():
+    x = leaf(1.0, 2.0)
+    (x * tt.tensor([1.0, 2.0], dtype=tt.float64)).sum().backward()
+    assert x.grad.dtype is tt.float32
+
+
+def test_a_long_chain_needs_no_deep_recursion():
+    x = leaf(1.0)
+    y = x
+    for _ in range(5000):
+        y = y + 1
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0]
+
+
+def test_gradcheck_finds_a_wrong_rule():
+    from tinytrain.recording import record
+
+    def wrong(t: tt.Tensor) -> tt.Tensor:
+        return record(t.array**2, "Wrong", (t,), (lambda g: 3 * g * t.array,))
+
+    x = tt.tensor([1.0, 2.0], dtype=tt.float64, requires_grad=True)
+    assert gradcheck(lambda t: t * t, (x,))
+    with pytest.raises(RuntimeError, match="input 0, element"):
+        gradcheck(wrong, (x,))
+
+
+def test_a_result_behaves_as_contiguous_whatever_its_memory_order():
+    x = tt.randn(2, 3, 4, 5)
+    y = tt.nn.functional.conv2d(x, tt.randn(6, 3, 1, 1))
+    assert y.is_contiguous()
+    flat = y.view(2, -1)
+    flat[0, 0] = 7.0
+    assert y[0, 0, 0, 0].item() == 7.0
+    assert y.stride() == (120, 20, 5, 1)
