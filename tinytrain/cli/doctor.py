@@ -31,16 +31,11 @@ def examine() -> dict[str, Any]:
     import platform
     import sys
 
-    from tinytrain import __version__
     from tinytrain.datasets.cache import cache_folder
     from tinytrain.kernels import kernels_in_use
 
     return {
-        "versions": {
-            "tinytrain": __version__,
-            "python": platform.python_version(),
-            **{name: _version(name) for name in (*DEPENDENCIES, *OPTIONAL)},
-        },
+        "versions": versions(),
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
@@ -51,6 +46,19 @@ def examine() -> dict[str, Any]:
         "threads": {**_blas(), **{name: os.environ.get(name) for name in THREAD_VARIABLES}},
         "kernels": kernels_in_use(),
         "places": {"python": sys.executable, "datasets": str(cache_folder("datasets"))},
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of the program, of Python and of what it stands on; None for what is not installed."""
+    import platform
+
+    from tinytrain import __version__
+
+    return {
+        "tinytrain": __version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in (*DEPENDENCIES, *OPTIONAL)},
     }
 
 

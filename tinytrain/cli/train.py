@@ -28,6 +28,7 @@ def train(
     chosen = [] if device is None else [f"device={device}"]
     experiment_config = load_config(config, [*(overrides or []), *chosen])
 
+    from tinytrain.cli.pictures import draw_run, draw_train_batch
     from tinytrain.cli.progress import Screen
     from tinytrain.config.build import build_experiment
     from tinytrain.config.runs import find_run
@@ -36,8 +37,10 @@ def train(
 
     experiment = build_experiment(experiment_config)
     folder = find_run(experiment_config, run_dir) if resume else RunFolder.create(experiment.name, run_dir)
+    draw_train_batch(experiment, folder)
     with Screen() as screen:
         result = run_training(experiment, folder, events=screen, resume=resume)
+    draw_run(experiment, result)
     if json:
         print_json({"run": str(folder.path), **result.summary})
         return

@@ -191,7 +191,7 @@ def _to_tensor(value: Any, param: Tensor) -> Any:
 
 
 def _to_array(value: Any, param: Tensor) -> Any:
-    """Return a saved tensor as an array on the parameter's device; a count that PyTorch saved as a tensor as a number."""
+    """Return a saved tensor as an array on the parameter's device; a count saved as a tensor becomes a number."""
     if not isinstance(value, Tensor):
         return copy.deepcopy(value)
     return _with_dimensions(value.to(param.device).array.copy()) if value.shape == param.shape else value.item()

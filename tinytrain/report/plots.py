@@ -66,7 +66,8 @@ def draw_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], pat
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
     if is_labelled:
-        axis.set_xticks(range(n), class_names, rotation=45 if max(map(len, class_names)) > 2 else 0, ha="right")
+        is_long = max(map(len, class_names)) > 2
+        axis.set_xticks(range(n), class_names, rotation=45 * is_long, ha="right" if is_long else "center")
         axis.set_yticks(range(n), class_names)
         for row, column in zip(*np.nonzero(confusion), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
