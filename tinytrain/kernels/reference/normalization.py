@@ -147,7 +147,7 @@ def _restored(rows: Array, x: Array) -> Array:
 
 def _tiled(values: Array, width: int) -> Array:
     """Return `(c,)` repeated along a row."""
-    return array_module(values).tile(values, width // values.shape[0])
+    return values[None].repeat(width // values.shape[0], axis=0).reshape(width)
 
 
 def _pieces(rows: Array) -> Iterator[slice]:
