@@ -161,12 +161,12 @@ def test_repr_nests():
         ({"groups": 3}, r"Conv2d: `out_channels` \(=8\) must be divisible by `groups` \(=3\)"),
         (
             {"padding": "same", "stride": 2},
-            r"padding='same' is not supported for strided convolutions; `stride` is \(2, 2\)",
+            r"padding='same' is not supported .* `stride` is \(2, 2\)",
         ),
         ({"padding": "full"}, r"`padding` must be 'same', 'valid' or integers; got 'full'"),
         (
             {"padding_mode": "mirror"},
-            r"`padding_mode` must be one of zeros, reflect, replicate, circular; got 'mirror'",
+            r"`padding_mode` must be one of zeros, .*; got 'mirror'",
         ),
     ],
 )

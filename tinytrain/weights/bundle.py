@@ -1,7 +1,7 @@
 """Self-contained weights: a `.safetensors` file that says itself which network it is for.
 
 The metadata of the file holds one JSON document under `tinytrain`: the model's config, the class names, the evaluation
-transforms, the input shape and the version that wrote it.
+transforms, the input shape, the version that wrote it, and the order of the weights, which the format does not keep.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ def save_bundle(path: str | os.PathLike[str], bundle: Bundle) -> None:
     """Write a bundle to a file."""
     from safetensors.numpy import save_file
 
-    described = asdict(bundle)
-    del described["weights"]
+    described = {**asdict(bundle), "weights": list(bundle.weights)}
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in bundle.weights.items()}
     save_file(contiguous, os.fspath(path), metadata={"format": "pt", _KEY: json.dumps(described)})
 
@@ -73,7 +72,8 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         )
     try:
         described["input_shape"] = tuple(described["input_shape"])
-        return Bundle(weights=weights, **described)
+        described["weights"] = {name: weights[name] for name in described["weights"]}
+        return Bundle(**described)
     except (TypeError, KeyError) as error:
         raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
 
