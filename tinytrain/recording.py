@@ -21,7 +21,7 @@ def record(
     saved: tuple[Tensor, ...] = (),
     saves_output: bool = False,
 ) -> Tensor:
-    """Return a fresh result, recorded where one of its inputs requires gradients.
+    """Return a fresh result, recorded where it holds floats and one of its inputs requires gradients.
 
     Args:
         array: the result; nobody else may hold its memory.
@@ -32,7 +32,7 @@ def record(
         saves_output: whether the rules read the result's values.
     """
     result = wrap(array)
-    if is_grad_enabled():
+    if is_grad_enabled() and result._array.dtype.kind == "f":
         edges = tuple([each.edge() for each in inputs])
         for edge in edges:
             if edge is not None:
