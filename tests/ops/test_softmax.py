@@ -61,3 +61,12 @@ def test_leaving_the_dimension_out_warns_and_takes_the_one_of_pytorch(name, shap
 def test_a_scalar_has_all_the_probability():
     assert F.softmax(tt.tensor(5.0), 0).item() == 1
     assert F.log_softmax(tt.tensor(5.0), 0).item() == 0
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_masked_scores_get_nothing_and_a_row_of_them_is_nan(name):
+    x = tt.tensor([[-math.inf, 0.0], [-math.inf, -math.inf]])
+    y = getattr(F, name)(x, 1)
+    assert y[0].tolist() == ([0.0, 1.0] if name == "softmax" else [-math.inf, 0.0])
+    assert np.isnan(y[1].numpy()).all()

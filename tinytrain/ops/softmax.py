@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
+
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.common import cast, wrap_dim
@@ -62,7 +64,9 @@ def softmax_array(x: Array, axis: int) -> Array:
     xp = array_module(x)
     if x.ndim == 0 or x.size == 0:
         return xp.ones_like(x)
-    y = xp.exp(x - x.max(axis=axis, keepdims=True))
+    with np.errstate(invalid="ignore"):  # a row of infinities gives NaN, as in PyTorch
+        y = x - x.max(axis=axis, keepdims=True)
+    xp.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
     return y
 
@@ -72,7 +76,8 @@ def log_softmax_array(x: Array, axis: int) -> Array:
     xp = array_module(x)
     if x.ndim == 0 or x.size == 0:
         return xp.zeros_like(x)
-    y = x - x.max(axis=axis, keepdims=True)
+    with np.errstate(invalid="ignore"):  # a row of infinities gives NaN, as in PyTorch
+        y = x - x.max(axis=axis, keepdims=True)
     y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
     return y
 
