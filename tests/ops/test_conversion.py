@@ -52,7 +52,7 @@ def test_type_names_and_takes_types():
     assert x.type("torch.DoubleTensor").dtype is tt.float64
     assert x.type(tt.int32).dtype is tt.int32
     assert x.type_as(tt.tensor(True)).dtype is tt.bool
-    with pytest.raises(ValueError, match="invalid type: 'torch.QuadTensor'"):
+    with pytest.raises(ValueError, match=r"invalid type: 'torch\.QuadTensor'"):
         x.type("torch.QuadTensor")
 
 

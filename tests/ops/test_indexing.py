@@ -103,7 +103,7 @@ def test_stored_values_take_the_type_of_the_tensor():
 
 def test_values_that_do_not_fit_are_refused():
     x = tt.zeros(3)
-    with pytest.raises(TypeError, match="can't assign a list to a torch.FloatTensor"):
+    with pytest.raises(TypeError, match=r"can't assign a list to a torch\.FloatTensor"):
         x[:2] = [1, 2]
     with pytest.raises(RuntimeError, match="must match the existing size"):
         x[:2] = tt.ones(3)

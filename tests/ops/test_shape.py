@@ -80,7 +80,7 @@ def test_flatten_joins_neighbouring_dims():
     assert x.flatten(1).shape == (2, 12)
     assert x.flatten(0, 1).shape == (6, 4)
     assert tt.tensor(1.0).flatten().shape == (1,)
-    with pytest.raises(RuntimeError, match="start_dim .* cannot come after end_dim"):
+    with pytest.raises(RuntimeError, match=r"start_dim .* cannot come after end_dim"):
         x.flatten(2, 1)
     with pytest.raises(IndexError, match=r"expected to be in range of \[-3, 2\], but got 3"):
         x.flatten(3)

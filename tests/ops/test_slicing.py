@@ -51,7 +51,7 @@ def test_diag_makes_a_matrix_and_takes_its_diagonal():
     assert tt.diag(tt.tensor([1, 2]), 1).tolist() == [[0, 1, 0], [0, 0, 2], [0, 0, 0]]
     assert numbers(2, 2).diag().tolist() == [0, 3]
     assert tt.diag_embed(tt.tensor([[1, 2], [3, 4]])).tolist() == [[[1, 0], [0, 2]], [[3, 0], [0, 4]]]
-    with pytest.raises(RuntimeError, match="Supports 1D or 2D tensors. Got 3D"):
+    with pytest.raises(RuntimeError, match=r"Supports 1D or 2D tensors\. Got 3D"):
         numbers(1, 1, 1).diag()
 
 
