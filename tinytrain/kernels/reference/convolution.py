@@ -100,7 +100,8 @@ def conv_input_grad(
     xp = array_module(g)
     n, c, *size = x_shape
     out_size, kernel = g.shape[2:], w.shape[2:]
-    if not _is_depthwise(c, groups) and all(s == 1 for s in stride):
+    has_one_filter_a_channel = w.shape[0] == c
+    if all(s == 1 for s in stride) and (has_one_filter_a_channel or not _is_depthwise(c, groups)):
         turned_padding = _turned_padding(size, out_size, kernel, padding, dilation)
         if all(before >= 0 and after >= 0 for before, after in turned_padding):
             return conv_forward(g, _turned(w, groups), stride, turned_padding, dilation, groups)

@@ -1,18 +1,21 @@
 """Depthwise convolution by shifted products: one multiply-add over the whole activation per kernel tap.
 
 Arrays are channels-last: `x` and its gradient `(n, *size, c)`, `y` and its gradient `(n, *out_size, c * m)`
-with `m` filters per channel, `w` `(c * m, 1, *kernel)`. Each piece of the batch stays in cache for all taps,
-and the weight is laid out along a whole row of pixels, so that inner loops are as long as the row.
+with `m` filters per channel, `w` `(c * m, 1, *kernel)`. The batch goes through in pieces that stay in cache for all
+taps; each is padded first, so that every tap reads a whole activation, and filters are laid out along pixels as the
+activation is. Both make the inner loops long, which halves the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tinytrain.device import array_module
-from tinytrain.kernels.reference.windows import Array, Pairs, taps
+import numpy as np
 
-PIECE_BYTES = 1 << 19
+from tinytrain.device import array_module
+from tinytrain.kernels.reference.windows import Array, Pairs, inner
+
+PIECE_BYTES = 1 << 18
 
 
 def depthwise_forward(
@@ -20,19 +23,15 @@ def depthwise_forward(
 ) -> None:
     """Write the depthwise convolution of `x` with `w` into `y`."""
     xp = array_module(x)
-    c = x.shape[-1]
-    y.fill(0)
-    y_split, x_split = y.reshape(*y.shape[:-1], c, w.shape[0] // c), x[..., None]
-    rows = _filter_rows(w, c, y.shape[-2])
-    tap_list = list(taps(x.shape[1:-1], y.shape[1:-1], w.shape[2:], stride, _before(padding), dilation))
+    y_split = _by_channel(y, x.shape[-1])
+    filters = _filters(w, y_split)
     for piece in _pieces(y):
-        y_piece, x_piece = y_split[piece], x_split[piece]
-        products = xp.empty_like(y_piece)
-        for tap, outputs, inputs in tap_list:
-            target = y_piece[(slice(None), *outputs)]
-            product = products[(slice(None), *outputs)]
-            xp.multiply(x_piece[(slice(None), *inputs)], rows[tap][: target.shape[-3]], out=product)
-            target += product
+        padded = _padded(x[piece], padding)[..., None]
+        target = y_split[piece]
+        product = xp.empty_like(target)
+        target.fill(0)
+        for tap, window in _taps(y.shape[1:-1], w.shape[2:], stride, dilation):
+            target += xp.multiply(padded[window], filters[tap], out=product)
 
 
 def depthwise_input_grad(
@@ -40,20 +39,20 @@ def depthwise_input_grad(
 ) -> Array:
     """Return the gradient `(n, *size, c)` of the input from `g` `(n, *out_size, c * m)`."""
     xp = array_module(g)
-    c = x_shape[-1]
-    grad = xp.zeros(tuple(x_shape), g.dtype)
-    g_split = g.reshape(*g.shape[:-1], c, w.shape[0] // c)
-    rows = _filter_rows(w, c, g.shape[-2])
-    tap_list = list(taps(x_shape[1:-1], g.shape[1:-1], w.shape[2:], stride, _before(padding), dilation))
+    grad = xp.empty(tuple(x_shape), g.dtype)
+    g_split = _by_channel(g, x_shape[-1])
+    filters = _filters(w, g_split)
     for piece in _pieces(g):
-        g_piece, grad_piece = g_split[piece], grad[piece]
-        products = xp.empty_like(g_piece)
-        for tap, outputs, inputs in tap_list:
-            source = g_piece[(slice(None), *outputs)]
-            product = products[(slice(None), *outputs)]
-            xp.multiply(source, rows[tap][: source.shape[-3]], out=product)
+        source = g_split[piece]
+        product = xp.empty_like(source)
+        target = grad[piece]
+        target.fill(0)
+        padded = _padded(target, padding)
+        for tap, window in _taps(g.shape[1:-1], w.shape[2:], stride, dilation):
+            xp.multiply(source, filters[tap], out=product)
             # Summing over an axis of length 1 would cost a pass of its own.
-            grad_piece[(slice(None), *inputs)] += product[..., 0] if product.shape[-1] == 1 else product.sum(-1)
+            padded[window] += product[..., 0] if product.shape[-1] == 1 else product.sum(-1)
+        target[...] = padded[inner(padding, x_shape[1:-1])]
     return grad
 
 
@@ -62,38 +61,58 @@ def depthwise_weight_grad(
 ) -> Array:
     """Return the gradient of the weight, `(c * m, 1, *kernel)`."""
     xp = array_module(g)
-    c = x.shape[-1]
-    o, _, *kernel = w_shape
+    c, o, kernel = x.shape[-1], w_shape[0], w_shape[2:]
     grad = xp.zeros((*kernel, c, o // c), g.dtype)
-    g_split, x_split = g.reshape(*g.shape[:-1], c, o // c), x[..., None]
-    tap_list = list(taps(x.shape[1:-1], g.shape[1:-1], kernel, stride, _before(padding), dilation))
+    g_split = _by_channel(g, c)
+    axes = list(range(g.ndim + 1))  # n, *out_size, c, m
     for piece in _pieces(g):
-        g_piece, x_piece = g_split[piece], x_split[piece]
-        products = xp.empty_like(g_piece)
-        for tap, outputs, inputs in tap_list:
-            product = products[(slice(None), *outputs)]
-            xp.multiply(g_piece[(slice(None), *outputs)], x_piece[(slice(None), *inputs)], out=product)
+        padded = _padded(x[piece], padding)
+        for tap, window in _taps(g.shape[1:-1], kernel, stride, dilation):
             # Rows of pixels first: a sum over all of them at once would add `c` numbers at a time.
-            grad[tap] += product.sum(axis=tuple(range(product.ndim - 3))).sum(axis=0)
+            row = xp.einsum(g_split[piece], axes, padded[window], axes[:-1], axes[-3:])
+            grad[tap] += row.sum(axis=0)
     return xp.moveaxis(grad.reshape(*kernel, o), -1, 0)[:, None]
 
 
-def _before(padding: Pairs) -> list[int]:
-    return [before for before, _ in padding]
+def _by_channel(y: Array, c: int) -> Array:
+    """Return `(n, *out_size, c * m)` as a view `(n, *out_size, c, m)`."""
+    return y.reshape(*y.shape[:-1], c, y.shape[-1] // c)
 
 
-def _filter_rows(w: Array, c: int, width: int) -> Array:
-    """Return the filters repeated along a row of `width` pixels: `(*kernel, width, c, m)`."""
+def _filters(w: Array, y_split: Array) -> Array:
+    """Return the filters repeated along pixels, `(*kernel, *pixels, c, m)`: of a whole image, or of a row of one."""
     xp = array_module(w)
-    o, _, *kernel = w.shape
-    by_tap = xp.moveaxis(w[:, 0], 0, -1).reshape(*kernel, 1, c, o // c)
-    return xp.ascontiguousarray(xp.broadcast_to(by_tap, (*kernel, width, c, o // c)))
+    *size, c, m = y_split.shape[1:]
+    pixels = size if y_split[:1].nbytes <= PIECE_BYTES else size[-1:]
+    kernel = w.shape[2:]
+    by_tap = xp.moveaxis(w[:, 0], 0, -1).reshape(*kernel, *(1,) * len(pixels), c, m)
+    return xp.ascontiguousarray(xp.broadcast_to(by_tap, (*kernel, *pixels, c, m)))
+
+
+def _padded(x: Array, padding: Pairs) -> Array:
+    """Return channels-last `x` with zeros around it; `x` itself where there is no padding."""
+    if not any(before or after for before, after in padding):
+        return x
+    n, *size, c = x.shape
+    padded_size = (s + before + after for s, (before, after) in zip(size, padding, strict=True))
+    padded = array_module(x).zeros((n, *padded_size, c), x.dtype)
+    padded[inner(padding, size)] = x
+    return padded
+
+
+def _taps(
+    out_size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], tuple[slice, ...]]]:
+    """Yield each kernel tap and the index of what it reads in a padded input, one element an output."""
+    for tap in np.ndindex(*kernel):
+        starts = [t * d for t, d in zip(tap, dilation, strict=True)]
+        axes = zip(starts, out_size, stride, strict=True)
+        yield tap, (slice(None), *(slice(start, start + (out - 1) * s + 1, s) for start, out, s in axes))
 
 
 def _pieces(y: Array) -> Iterator[slice]:
-    """Yield slices of the batch whose outputs fit into the cache together with a buffer of products."""
+    """Yield slices of the batch whose outputs fit into the cache together with what they are computed from."""
     n = y.shape[0]
-    image_bytes = max(1, y[:1].nbytes)
-    images = max(1, PIECE_BYTES // image_bytes)
+    images = max(1, PIECE_BYTES // max(1, y[:1].nbytes))
     for start in range(0, n, images):
         yield slice(start, min(n, start + images))
