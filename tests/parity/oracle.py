@@ -81,6 +81,23 @@ class Twins:
         return of_other(value)
 
 
+def in_float64(value: Any, leaves: dict[int, Any]) -> Any:
+    """Return a PyTorch value with every float tensor as a float64 leaf, entered into `leaves` by its source."""
+
+    def double(tensor: Any) -> Any:
+        if not tensor.is_floating_point():
+            return tensor
+        return leaves.setdefault(id(tensor), tensor.detach().double().requires_grad_(tensor.requires_grad))
+
+    return Twins()._map(value, double, lambda other: other)
+
+
+def as_accurate(ours: Any, theirs: Any, exact: Any) -> bool:
+    """Return whether a result of ours is about as near to the exact one as PyTorch's, where rounding rules both."""
+    x, y, truth = ours.array.astype(np.float64), theirs.detach().double().numpy(), exact.numpy()
+    return bool(np.abs(x - truth).max() <= 2 * np.abs(y - truth).max())
+
+
 def copy_of(tensor: Any) -> Any:
     """Return a leaf with a copy of a PyTorch tensor's memory, its sizes and its strides."""
     if tensor.layout is not torch.strided:

@@ -43,7 +43,7 @@ ARITHMETIC = """
 """
 REDUCTIONS = """
     sum mean std var var_mean std_mean max min amax amin argmax argmin argsort sort topk cumsum cumprod prod norm
-    linalg.vector_norm any all
+    any all
 """
 MATRICES = "matmul bmm mm mv dot addmm baddbmm einsum outer"
 
