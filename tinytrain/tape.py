@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from tinytrain.device import Array
 
 Rule = Callable[[Array], Array]
@@ -122,6 +124,7 @@ class AccumulateGrad(Node):
         """Keep everything: a leaf takes gradients from any number of graphs."""
 
 
+@np.errstate(all="ignore")  # slopes are infinite here and there; PyTorch does not warn of that either
 def propagate(
     roots: Iterable[tuple[Node, Array]],
     *,

@@ -87,8 +87,7 @@ def _vector_norm(input: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) 
             return xp.sign(x) * won * (g / won.sum(axis=axes, keepdims=True).astype(g.dtype))
         if p == 1:
             return g * xp.sign(x)
-        with np.errstate(all="ignore"):
-            slope = x / whole if p == 2 else xp.sign(x) * (a / whole) ** (p - 1)
+        slope = x / whole if p == 2 else xp.sign(x) * (a / whole) ** (p - 1)
         return g * xp.where((whole == 0) | (x == 0) & (p < 2), x.dtype.type(0), slope)
 
     out = whole if keepdim else whole.squeeze(axes)
