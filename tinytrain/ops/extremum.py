@@ -15,6 +15,7 @@ from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import maximum, minimum
 from tinytrain.ops.common import require_tensors, wrap_dim, wrap_dims
 from tinytrain.ops.cumulative import scan
+from tinytrain.ops.output import accepts_out
 from tinytrain.ops.picking import named_result, pick
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
@@ -35,6 +36,7 @@ _ModeResult = named_result("mode", "values", "indices")
 _KthvalueResult = named_result("kthvalue", "values", "indices")
 
 
+@accepts_out
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """Return the largest elements along `dim`; equal ones share the gradient.
 
@@ -50,11 +52,13 @@ def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     return _extreme(input, dim, keepdim, "amax", "Amax")
 
 
+@accepts_out
 def amin(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """Return the smallest elements along `dim`; arguments and errors as for `amax`."""
     return _extreme(input, dim, keepdim, "amin", "Amin")
 
 
+@accepts_out
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the smallest and the largest elements along `dim` as `(min, max)`; errors as for `amax`."""
     smallest = _extreme(input, dim, keepdim, "aminmax", "Amin")
@@ -75,8 +79,10 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
         RuntimeError: everything is reduced and there is nothing.
     """
     require_tensors("max", input)
-    if isinstance(dim, Tensor) or other is not None:
-        return maximum(input, dim if isinstance(dim, Tensor) else other)
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
+    if other is not None:
+        return maximum(input, other)
     if dim is None:
         return _extreme(input, (), False, "max", "Max")
     return _MaxResult(*_picked(input, dim, keepdim, "max", "argmax"))
@@ -88,8 +94,10 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
     Arguments and errors are those of `max`.
     """
     require_tensors("min", input)
-    if isinstance(dim, Tensor) or other is not None:
-        return minimum(input, dim if isinstance(dim, Tensor) else other)
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
+    if other is not None:
+        return minimum(input, other)
     if dim is None:
         return _extreme(input, (), False, "min", "Min")
     return _MinResult(*_picked(input, dim, keepdim, "min", "argmin"))
@@ -115,6 +123,7 @@ def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tens
     return _position(input, dim, keepdim, "argmin")
 
 
+@accepts_out
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Return the k-th smallest elements along `dim`, counted from 1, as `(values, indices)`.
 

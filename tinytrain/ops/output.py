@@ -19,7 +19,7 @@ def accepts_out(function: Function) -> Function:
     """Let an op store its result in a tensor given as `out`, which it then returns.
 
     Args:
-        function: an op that returns one tensor.
+        function: an op that returns one tensor, or several in a named tuple (`out` is then a tuple, too).
 
     Raises:
         RuntimeError: `out` shares memory with an input or within itself, or has another element type; or gradients
@@ -27,28 +27,37 @@ def accepts_out(function: Function) -> Function:
     """
 
     @functools.wraps(function)
-    def run(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Any:
+    def run(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None:
             return function(*args, **kwargs)
-        if shares_elements(out.array):
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation."
-            )
-        for each in _tensors((args, tuple(kwargs.values()))):
-            if is_grad_enabled() and each.requires_grad:
-                raise RuntimeError(
-                    f"{function.__name__}(): functions with out=... arguments don't support automatic differentiation, "
-                    "but one of the arguments requires grad."
-                )
-            if each is out or array_module(out.array).may_share_memory(each.array, out.array):
-                raise RuntimeError(
-                    "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                    "single memory location. Please clone() the tensor before performing the operation."
-                )
-        return store(function(*args, **kwargs).array, out)
+        for each in _tensors(out):
+            _check_target(function.__name__, each, (args, tuple(kwargs.values())))
+        result = function(*args, **kwargs)
+        if isinstance(out, Tensor):
+            return store(result.array, out)
+        return type(result)(*(store(each.array, target) for each, target in zip(result, out, strict=True)))
 
     return run  # type: ignore[return-value]  # accepts what `function` does, and `out`
+
+
+def _check_target(name: str, out: Tensor, arguments: Any) -> None:
+    """Raise where the result of an op on `arguments` cannot be stored in `out`."""
+    if shares_elements(out.array):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+    for each in _tensors(arguments):
+        if is_grad_enabled() and each.requires_grad:
+            raise RuntimeError(
+                f"{name}(): functions with out=... arguments don't support automatic differentiation, "
+                "but one of the arguments requires grad."
+            )
+        if each is out or array_module(out.array).may_share_memory(each.array, out.array):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+                "single memory location. Please clone() the tensor before performing the operation."
+            )
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:
