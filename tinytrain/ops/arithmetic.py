@@ -152,22 +152,20 @@ def pow(input: Any, exponent: Any) -> Tensor:
     Raises:
         RuntimeError: integers are raised to a negative integer number.
     """
-    if is_number(exponent) and result_type(input, exponent).kind < 2 and exponent < 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if is_number(exponent):
+        return _power_of_number(input, exponent)
     a, b = operands(input, exponent)
     x, y = a.array, _checked(a, b).array
     xp = array_module(x)
     with np.errstate(all="ignore"):
-        out = xp.asarray(x**y) if y.dtype.kind == "f" else _integer_power(x, y)
+        out = _power(x, y)
 
     def base_rule(g: Any) -> Any:
-        with np.errstate(all="ignore"):
-            slope = xp.where(y == 0, xp.zeros((), x.dtype), y * x ** (y - 1))
+        slope = xp.where(y == 0, xp.zeros((), x.dtype), y * x ** (y - 1))
         return unbroadcast(g * slope, x.shape)
 
     def exponent_rule(g: Any) -> Any:
-        with np.errstate(all="ignore"):
-            slope = xp.where((x == 0) & (y >= 0), xp.zeros((), x.dtype), out * xp.log(x))
+        slope = xp.where((x == 0) & (y >= 0), xp.zeros((), x.dtype), out * xp.log(x))
         return unbroadcast(g * slope, y.shape)
 
     return record(out, "Pow", (a, b), (base_rule, exponent_rule), saved=(a, b), saves_output=b.edge() is not None)
@@ -274,12 +272,35 @@ def _dtype(operand: Any) -> dtypes.dtype:
     return result_type(operand)
 
 
-def _integer_power(x: Any, y: Any) -> Any:
-    """Return `x` to the power `y` of integers; for a negative `y` the true result, cut to an integer."""
+def _power_of_number(input: Tensor, exponent: Any) -> Tensor:
+    """Return `input` to the power of a number; NumPy squares and takes roots where it can."""
+    require_tensors("pow", input)
+    to = result_type(input, exponent)
+    if to.kind < 2 and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    input = cast(input, to)
+    x = input.array
     xp = array_module(x)
-    whole = xp.asarray(x ** xp.maximum(y, 0))
-    sign = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (y % 2), 0)).astype(x.dtype)
-    return xp.where(y < 0, sign, whole)
+    n = int(exponent) if to.kind < 2 else float(exponent)
+
+    def rule(g: Any) -> Any:
+        return g * (n * x ** (n - 1)) if n else xp.zeros_like(g)
+
+    with np.errstate(all="ignore"):
+        return record(x**n, "Pow", (input,), (rule,), saved=(input,))
+
+
+def _power(x: Any, y: Any) -> Any:
+    """Return `x` to the power `y`, each an array.
+
+    Floats are raised in float64, for gradients of powers cancel and then show every rounding. Integers with a
+    negative exponent give the true result cut to an integer.
+    """
+    xp = array_module(x)
+    if y.dtype.kind == "f":
+        return xp.asarray(xp.power(x, y, dtype=np.float64), x.dtype)
+    cut = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (y % 2), 0)).astype(x.dtype)
+    return xp.where(y < 0, cut, x ** xp.maximum(y, 0))
 
 
 def _truncated_quotient(x: Any, y: Any) -> Any:
