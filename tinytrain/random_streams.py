@@ -108,7 +108,8 @@ class BatchStream:
         self.seed, self.epoch = seed, epoch
         self.indices = np.asarray(indices, dtype=np.uint64)
         self._rows = np.arange(len(self.indices))
-        self._draws = np.zeros(len(self.indices), dtype=np.uint64)
+        self._draws = np.zeros(len(self.indices), dtype=np.int64)
+        self._ahead = _NumbersAhead(seed, epoch, self.indices)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -122,14 +123,14 @@ class BatchStream:
         part = BatchStream.__new__(BatchStream)
         part.seed, part.epoch, part.indices = self.seed, self.epoch, self.indices[selection]
         part._rows = self._rows[selection]
-        part._draws = self._draws
+        part._draws, part._ahead = self._draws, self._ahead
         return part
 
     def bits(self) -> np.ndarray:
         """Return the next 64 random bits of every sample: (n,) uint64."""
         draws = self._draws[self._rows]
         self._draws[self._rows] = draws + 1
-        return random_bits(self.seed, self.epoch, self.indices, draws)
+        return self._ahead.at(self._rows, draws)
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0) -> np.ndarray:
         """Return (n,) float64 numbers from [low, high); the bounds are numbers or (n,) arrays."""
@@ -147,6 +148,24 @@ class BatchStream:
     def generators(self) -> list[np.random.Generator]:
         """Return one NumPy generator for every sample, seeded by its next draw."""
         return [np.random.Generator(np.random.Philox(int(bits))) for bits in self.bits()]
+
+
+class _NumbersAhead:
+    """The first draws of every sample of a batch, made some at a time: one call's overhead is most of its cost."""
+
+    STEP = 4
+
+    def __init__(self, seed: int, epoch: int, indices: np.ndarray):
+        self._address = seed, epoch, indices[:, None]
+        self._bits = np.empty((len(indices), 0), dtype=np.uint64)
+
+    def at(self, rows: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Return the bits of some samples, each at its own draw number."""
+        while len(draws) and draws.max() >= self._bits.shape[1]:
+            start = self._bits.shape[1]
+            more = random_bits(*self._address, np.arange(start, start + self.STEP, dtype=np.uint64))
+            self._bits = np.concatenate([self._bits, more], axis=1)
+        return self._bits[rows, draws]
 
 
 class _ProcessStream(SampleStream):
@@ -179,9 +198,7 @@ def current_stream() -> SampleStream:
     """
     stream = _current.get()
     if isinstance(stream, BatchStream):
-        raise RuntimeError(
-            "current_stream: a batch is being transformed as one array; use current_batch_stream()"
-        )
+        raise RuntimeError("current_stream: a batch is being transformed as one array; use current_batch_stream()")
     return _process_stream if stream is None else stream
 
 
@@ -196,9 +213,7 @@ def current_batch_stream(n: int) -> BatchStream:
     stream = _current.get()
     if isinstance(stream, BatchStream):
         if len(stream) != n:
-            raise RuntimeError(
-                f"current_batch_stream: the streams are those of {len(stream)} samples, not {n}"
-            )
+            raise RuntimeError(f"current_batch_stream: the streams are those of {len(stream)} samples, not {n}")
         return stream
     return BatchStream(current_stream().bits(), 0, np.arange(n))
 
