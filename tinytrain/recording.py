@@ -86,7 +86,8 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
     recording = is_grad_enabled()
     if recording:
         refuse_unrecordable(target)
-    result = values(_old_values(target) if recording else target)
+    is_private = not target._is_strided
+    result = values(_old_values(target, is_private) if recording else target)
     if result.array.shape != target._array.shape:
         raise RuntimeError(
             f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(result.shape)}"
@@ -96,7 +97,11 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
             f"result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}"
         )
     if result is not target:
-        write(target, ..., result.array)
+        if is_private and not result._is_strided and result.array.dtype == target._array.dtype:
+            target._array = result.array  # nobody shares the old memory: the new takes its place
+            touch(target)
+        else:
+            write(target, ..., result.array)
         if recording:
             change_history(target, result)
     return target
@@ -188,9 +193,9 @@ def change_history(target: Tensor, result: Tensor) -> None:
     target._renew_view()
 
 
-def _old_values(target: Tensor) -> Tensor:
+def _old_values(target: Tensor, is_private: bool) -> Tensor:
     """Return a tensor with `target`'s values, in memory of its own, and its place on the tape."""
-    old = wrap(target._array.copy(order="K"))
+    old = wrap(target._array if is_private else target._array.copy(order="K"))
     old._node = target.edge()
     return old
 
