@@ -33,6 +33,14 @@ def test_tensors_and_arrays_are_stacked():
     assert (tuple(result.shape), result.dtype) == ((4, 2, 3), tt.float32)
 
 
+def test_images_that_lie_channels_last_are_stacked_so():
+    images = [tt.arange(24).reshape(2, 3, 4).permute(2, 0, 1) + i for i in range(3)]
+    result = default_collate(images)
+    assert result.tolist() == [image.tolist() for image in images]
+    assert result.array.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert result.is_contiguous()
+
+
 def test_text_stays_as_it_is():
     assert default_collate(["a", "b"]) == ["a", "b"]
     assert default_collate([b"a", b"b"]) == [b"a", b"b"]
