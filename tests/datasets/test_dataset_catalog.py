@@ -1,9 +1,12 @@
 """What a config can name, and the division into train, validation and test."""
 
+import pickle
+
 import pytest
 from PIL import Image
 
 from tinytrain.datasets import DATASETS, load_splits
+from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.errors import ConfigError, DataError
 
 
@@ -74,3 +77,30 @@ def test_labels_files_lie_beside_each_other(tmp_path):
 def test_a_folder_that_is_not_there_is_told(tmp_path, name, root, message):
     with pytest.raises(DataError, match=message):
         load_splits(name, root and tmp_path / root)
+
+
+def test_images_are_read_once_where_they_are_to_be_kept(tmp_path):
+    paint(tmp_path / "train", "ab")
+    kept = load_splits("image_folder", tmp_path, val_fraction=0, cache="ram").train
+    anew = load_splits("image_folder", tmp_path, val_fraction=0).train
+    assert kept[0][0] is kept[0][0]
+    assert anew[0][0] is not anew[0][0]
+    with pytest.raises(ValueError, match="must be null or ram"):
+        load_splits("image_folder", tmp_path, cache="disk")
+
+
+def test_a_full_cache_reads_the_rest_each_time():
+    reads = []
+    cache = RamCache(lambda path: reads.append(path) or Image.new("RGB", (10, 10)), max_bytes=700)
+    for path in "abcabc":
+        cache(path)
+    assert reads == ["a", "b", "c", "c"]
+    empty = pickle.loads(pickle.dumps(RamCache(Image.open)))
+    assert empty._images == {}
+
+
+def test_reduced_scale_is_an_option(tmp_path):
+    path = tmp_path / "train" / "a" / "x.jpg"
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (80, 64)).save(path)
+    assert load_splits("image_folder", tmp_path, val_fraction=0, shortest_edge=30).train[0][0].size == (40, 32)

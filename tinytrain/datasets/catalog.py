@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from tinytrain.datasets.cifar import CIFAR10, CIFAR100
 from tinytrain.datasets.digits import Digits
 from tinytrain.datasets.folder import ImageFolder
 from tinytrain.datasets.idx_dataset import IDX
+from tinytrain.datasets.image_reading import read_image
 from tinytrain.datasets.labels_file import LabelsFile
 from tinytrain.datasets.mnist import EMNIST, KMNIST, MNIST, QMNIST, FashionMNIST
+from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.datasets.splits import stratified_split
 from tinytrain.errors import DataError
 from tinytrain.registry import Registry
@@ -63,7 +66,8 @@ def load_splits(
         val_fraction: of the training images that become validation images, from 0 to 1.
         seed: chooses them.
         download: get what is missing, where the set is public.
-        **options: of the dataset, for instance EMNIST's `split`.
+        **options: of the dataset, as EMNIST's `split`; for image files `shortest_edge` (of `read_image`) and
+            `cache: ram`, which keeps the images in memory once they are read.
 
     Raises:
         ConfigError: there is no dataset of that name.
@@ -117,19 +121,31 @@ for _name, _kind in {
 
 
 @DATASETS.register("image_folder")
-def _image_folder(root: Any, split: str, *, download: bool = False, **options: Any) -> ImageFolder | None:
+def _image_folder(
+    root: Any, split: str, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
+) -> ImageFolder | None:
     """Folders `train`, `val`, `test` with a folder for every class."""
     folder = _required_root(root, "image_folder") / split
-    return ImageFolder(folder, **options) if folder.is_dir() else None
+    return ImageFolder(folder, loader=_loader(shortest_edge, cache)) if folder.is_dir() else None
 
 
 @DATASETS.register("labels_file")
-def _labels_file(root: Any, split: str, *, download: bool = False, **options: Any) -> LabelsFile | None:
+def _labels_file(
+    root: Any, split: str, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
+) -> LabelsFile | None:
     """Files `train.csv`, `val.csv`, `test.csv`, or with `.jsonl`, that list images and labels."""
     folder = _required_root(root, "labels_file")
     files = [folder / f"{split}{suffix}" for suffix in (".csv", ".jsonl")]
     file = next((file for file in files if file.is_file()), None)
-    return None if file is None else LabelsFile(file, **options)
+    return None if file is None else LabelsFile(file, loader=_loader(shortest_edge, cache))
+
+
+def _loader(shortest_edge: int | None, cache: str | None) -> Callable[[str], Any]:
+    """Return what reads the images: decoded at reduced scale, and kept in memory, where that is asked for."""
+    if cache not in (None, "ram"):
+        raise ValueError(f"`cache` (={cache!r}) must be null or ram")
+    read = functools.partial(read_image, shortest_edge=shortest_edge)
+    return read if cache is None else RamCache(read)
 
 
 def _required_root(root: Any, name: str) -> Path:
