@@ -14,6 +14,7 @@ import numpy as np
 from tinytrain.device import Array, array_module, scatter_add
 from tinytrain.ops.arithmetic import fill
 from tinytrain.ops.common import is_number, same_device
+from tinytrain.ops.places import check_range
 from tinytrain.ops.shape import expand
 from tinytrain.ops.slicing import part
 from tinytrain.recording import record, rewrite
@@ -80,7 +81,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
         RuntimeError: the values have another type or do not broadcast.
     """
     arrays = tuple(slice(None) if each is None else _index_array(input, each) for each in indices)
-    _check_masks(input.array.shape, arrays)
+    _check(input.array.shape, arrays)
     return _put(input, arrays, values, accumulate=accumulate)
 
 
@@ -147,7 +148,7 @@ def _parse(input: Tensor, index: Any) -> tuple[tuple[Any, ...], Indices]:
     if all(isinstance(each, slice) for each in indices):
         return tuple(basic), ()
     viewed = np.broadcast_to(np.empty(()), shape)[tuple(basic)].shape
-    _check_masks(viewed, tuple(indices))
+    _check(viewed, tuple(indices))
     return tuple(basic), tuple(indices)
 
 
@@ -215,18 +216,22 @@ def _dims_used(item: Any) -> int:
     return item.ndim if item.dtype.kind == "b" else 1
 
 
-def _check_masks(shape: tuple[int, ...], indices: Indices) -> None:
-    """Check that there are not too many indices and that masks have the sizes of the dims they stand for.
+def _check(shape: tuple[int, ...], indices: Indices) -> None:
+    """Check that there are not too many indices, none out of range (CuPy would wrap it), and that masks fit.
 
     Raises:
-        IndexError: there are, or they have not.
+        IndexError: that is not so.
     """
     dim = 0
     for position, each in enumerate(indices):
         width = 1 if isinstance(each, slice) else _dims_used(each)
         if dim + width > len(shape):
             raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-        if not isinstance(each, slice) and each.dtype.kind == "b" and each.shape != shape[dim : dim + width]:
+        if isinstance(each, slice):
+            pass
+        elif each.dtype.kind != "b":
+            check_range(each, -shape[dim], shape[dim], IndexError, f"dimension {dim}")
+        elif each.shape != shape[dim : dim + width]:
             raise IndexError(
                 f"The shape of the mask {list(each.shape)} at index {position} does not match the shape of the "
                 f"indexed tensor {list(shape)} at dimension {dim}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 
 from tinytrain.device import Array, array_module
@@ -238,6 +239,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
 
     Raises:
         RuntimeError: the number of parts is not positive, or the tensor has no dims.
+        TypeError: the parts are given by something else.
         IndexError: there is no such dimension.
     """
     if input.array.ndim == 0:
@@ -252,7 +254,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
             )
         indices_or_sections = indices_or_sections.tolist()
     if not isinstance(indices_or_sections, (tuple, list)):
-        sections = int(indices_or_sections)  # type: ignore[arg-type]  # the tensor has become a number or a list
+        sections = operator.index(indices_or_sections)
         if sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
         return _divided(
