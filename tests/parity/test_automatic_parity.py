@@ -8,7 +8,7 @@ from PIL import Image
 
 from tinytrain import transforms as ours
 from tinytrain.tensor import wrap
-from tinytrain.transforms.automatic import Strengths, apply_operation, strength_table
+from tinytrain.transforms.operations import Strengths, apply_operation, strength_table
 from tinytrain.transforms.policies import POLICIES
 
 from .oracle import torch

@@ -9,7 +9,7 @@ from PIL import Image
 from tinytrain import transforms as T
 from tinytrain.tensor import wrap
 from tinytrain.transforms import functional as F
-from tinytrain.transforms.automatic import apply_operation, strength_table
+from tinytrain.transforms.operations import apply_operation, strength_table
 from tinytrain.transforms.policies import POLICIES
 
 

@@ -14,8 +14,8 @@ from tinytrain.tensor import Tensor, wrap
 from tinytrain.transforms import functional as F
 from tinytrain.transforms.base import Transform
 from tinytrain.transforms.batch import BatchTransform
+from tinytrain.transforms.cropping import check_ranges, draw_box_sides
 from tinytrain.transforms.functional.images import AnyImage, as_list, size_pair
-from tinytrain.transforms.geometry import check_ranges, draw_box_sides
 
 
 class GaussianBlur(Transform):

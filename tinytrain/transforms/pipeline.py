@@ -23,18 +23,9 @@ from tinytrain.transforms.colour import (
 )
 from tinytrain.transforms.composition import Compose, RandomApply, RandomChoice, RandomOrder
 from tinytrain.transforms.conversion import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
+from tinytrain.transforms.cropping import CenterCrop, FiveCrop, RandomCrop, RandomResizedCrop, TenCrop
 from tinytrain.transforms.filters import GaussianBlur, RandomErasing
-from tinytrain.transforms.geometry import (
-    CenterCrop,
-    FiveCrop,
-    Pad,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomResizedCrop,
-    RandomVerticalFlip,
-    Resize,
-    TenCrop,
-)
+from tinytrain.transforms.geometry import Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
 from tinytrain.transforms.mixing import CutMix, MixUp
 from tinytrain.transforms.warping import RandomAffine, RandomPerspective, RandomRotation
 
