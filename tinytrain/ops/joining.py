@@ -254,7 +254,7 @@ def tensor_split(input: Tensor, indices_or_sections: int | Sequence[int] | Tenso
             )
         indices_or_sections = indices_or_sections.tolist()
     if not isinstance(indices_or_sections, (tuple, list)):
-        sections = operator.index(indices_or_sections)
+        sections = operator.index(indices_or_sections)  # type: ignore[arg-type]  # a tensor has become its list
         if sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {sections}")
         return _divided(
