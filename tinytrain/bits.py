@@ -55,7 +55,9 @@ class MersenneTwister:
     def words64(self, count: int) -> np.ndarray:
         """Return the next `count` words of 64 bits, each from two of 32, the upper half first."""
         halves = self._twister.random_raw(2 * count).reshape(count, 2)
-        return (halves[:, 0] << np.uint64(32)) | halves[:, 1]
+        words = halves[:, 0] << np.uint64(32)
+        words |= halves[:, 1]
+        return words
 
     def state(self, spare: float | None) -> np.ndarray:
         """Return the seed, the position and a spare normal number as 5056 bytes, laid out as PyTorch's."""

@@ -127,10 +127,12 @@ class Generator:
         dtype = np.dtype(dtype)
         work = _work_dtype(dtype)
         low, high = work.type(low), work.type(high)
-        unit = self._unit(math.prod(shape), work)
-        if work == np.float32:  # in float64 the product is exact: one rounding, as a fused multiply-add
-            unit = unit.astype(np.float64)
-        numbers = (unit * unit.dtype.type(high - low) + unit.dtype.type(low)).astype(dtype)
+        numbers = self._unit(math.prod(shape), work)
+        if (low, high) != (0, 1):
+            numbers = numbers.astype(np.float64)  # here the product of two float32 is exact, as in a fused multiply-add
+            numbers *= float(high - low)
+            numbers += float(low)
+        numbers = numbers.astype(dtype, copy=False)
         xp = self._source.xp
         return xp.where(numbers == dtype.type(high), dtype.type(low), numbers).reshape(shape)
 
@@ -256,7 +258,10 @@ class Generator:
         """Uniform numbers over [0, 1): the lower bits of words, as many as the significand holds."""
         digits = _DIGITS[dtype.name]
         words = self._source.words64(count) if digits > 32 else self._source.words32(count)
-        return (words & np.uint64((1 << digits) - 1)).astype(dtype) * dtype.type(2.0**-digits)
+        words &= np.uint64((1 << digits) - 1)
+        unit = words.astype(dtype)
+        unit *= dtype.type(2.0**-digits)
+        return unit
 
     def _paired_normals(self, count: int) -> Array:
         xp = self._source.xp
