@@ -60,14 +60,16 @@ class Trap(Dataset):
 
 
 class Shares(IterableDataset):
-    """Every worker counts its share of 0 .. n - 1."""
+    """Every worker counts its share of 0 .. n - 1; the first ones are slower."""
 
-    def __init__(self, n):
-        self.n = n
+    def __init__(self, n, delay=0.0):
+        self.n, self.delay = n, delay
 
     def __iter__(self):
         info = get_worker_info()
-        return iter(range(info.id, self.n, info.num_workers))
+        for number in range(info.id, self.n, info.num_workers):
+            time.sleep(self.delay * (info.num_workers - info.id))
+            yield number
 
 
 class WhoAmI(Dataset):
@@ -158,6 +160,22 @@ def test_streams_are_divided_among_workers_in_a_fixed_order():
     assert found[1] == found[0]
 
 
+class Unequal(IterableDataset):
+    """Worker i has 2 + 5 i samples."""
+
+    def __iter__(self):
+        info = get_worker_info()
+        for number in range(2 + 5 * info.id):
+            time.sleep(0.02 * (info.id == 2))
+            yield 100 * info.id + number
+
+
+def test_workers_whose_streams_end_early_leave_the_others_in_their_turns():
+    expected = [0, 100, 200, 1, 101, 201, 102, 202, 103, 203, 104, 204, 105, 205, 106, *range(206, 212)]
+    for _ in range(3):
+        assert [batch.item() for batch in DataLoader(Unequal(), num_workers=3)] == expected
+
+
 def test_a_persistent_stream_begins_again():
     loader = DataLoader(Shares(5), batch_size=2, num_workers=2, persistent_workers=True)
     first = [b.tolist() for b in loader]
@@ -207,6 +225,21 @@ def test_a_dead_worker_is_an_error_that_names_what_it_was_doing(what, how):
         list(DataLoader(Trap(5, what), batch_size=2, num_workers=2))
     assert time.monotonic() - start < 5
     assert segments() == set()
+
+
+def test_what_cannot_be_sent_to_a_worker_is_told_with_a_way_out():
+    with pytest.raises(TypeError, match=r"cannot be sent to a worker process: .*lambda.* use num_workers=0"):
+        iter(DataLoader(Pictures(4), num_workers=1, collate_fn=lambda samples: samples))
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text("from tinytrain.utils.data import DataLoader\nprint(list(DataLoader(range(3), num_workers=1)))")
+    root = str(Path(tt.__file__).parent.parent)
+    environment = {**os.environ, "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=30)
+    assert "exited unexpectedly with exit code 1; it was starting" in done.stderr.splitlines()[-1]
+    assert "if __name__ == '__main__':" in done.stderr.splitlines()[-1]
 
 
 def test_an_idle_worker_that_is_killed_is_noticed():

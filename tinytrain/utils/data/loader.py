@@ -283,6 +283,9 @@ def _context(wanted: str | BaseContext | None, num_workers: int) -> BaseContext 
     methods = multiprocessing.get_all_start_methods()
     if wanted is None:
         wanted = "forkserver" if "forkserver" in methods else "spawn"
+        context = multiprocessing.get_context(wanted)
+        context.set_forkserver_preload([WorkerPool.__module__])  # imported once, not in every worker
+        return context
     if isinstance(wanted, str):
         if wanted not in methods:
             raise ValueError(

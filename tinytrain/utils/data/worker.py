@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import random
 import signal
 import threading
@@ -20,7 +21,8 @@ from tinytrain.generator import manual_seed
 from tinytrain.utils.data.fetch import END, Fetched, Fetcher, Task
 from tinytrain.utils.data.transport import Outbox
 
-IDLE, WHOLE_BATCH = -1, -1  # no task; no single sample
+STARTING, IDLE = -2, -1  # in the place of a task's ordinal
+WHOLE_BATCH = -1  # in the place of a sample's position
 
 
 @dataclass
@@ -88,6 +90,7 @@ def work(
         status[1] = position
 
     fetcher.progress = progress
+    status[0] = IDLE
     start_up: Failure | None = None
     try:
         if init is not None:
@@ -117,8 +120,6 @@ def _serve(fetcher: Fetcher, task: Task, outbox: Outbox) -> tuple[str, Any]:
 def _failure(error: Exception) -> Failure:
     trace = traceback.format_exc()
     try:
-        import pickle
-
         pickle.loads(pickle.dumps(error))
     except Exception:
         error = RuntimeError(f"{type(error).__name__}: {error}")

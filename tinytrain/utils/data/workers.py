@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import secrets
 import signal
 import time
@@ -22,7 +23,7 @@ from typing import Any
 from tinytrain.utils.data.dataset import IterableDataset
 from tinytrain.utils.data.fetch import Fetched, Fetcher, Task
 from tinytrain.utils.data.transport import Inbox
-from tinytrain.utils.data.worker import WHOLE_BATCH, WorkerInfo, work
+from tinytrain.utils.data.worker import STARTING, WHOLE_BATCH, WorkerInfo, work
 
 _GRACE = 0.5  # seconds that a worker has to leave by itself
 
@@ -61,8 +62,10 @@ class _Worker:
     def doing(self) -> str:
         """Return what the worker has in hand, for messages."""
         ordinal, position = self.status
+        if ordinal == STARTING:
+            return "it was starting (a script that uses workers starts under `if __name__ == '__main__':`)"
         if ordinal not in self.pending:
-            return "it waited for work" if not self.pending else "it was starting"
+            return "it was between batches"
         task = self.pending[ordinal][0]
         if position == WHOLE_BATCH:
             return f"it was making batch {task.number}"
@@ -103,11 +106,9 @@ class WorkerPool(Iterator[Fetched]):
         self._workers: list[_Worker] = []
         self._close = weakref.finalize(self, _close, self._workers)
         prefix = f"tinytrain-{os.getpid()}-{secrets.token_hex(4)}"
-        if context.get_start_method() == "forkserver":
-            context.set_forkserver_preload(["__main__", work.__module__])
         for number in range(num_workers):
             names = [f"{prefix}-{number}-{slot}" for slot in range(prefetch)]
-            status = context.RawArray("q", (-1, -1))
+            status = context.RawArray("q", (STARTING, WHOLE_BATCH))
             ours, theirs = context.Pipe()
             info = WorkerInfo(number, num_workers, base_seed + number, fetcher.dataset)
             process = context.Process(
@@ -116,9 +117,14 @@ class WorkerPool(Iterator[Fetched]):
                 name=f"loader worker {number}",
                 daemon=True,
             )
-            worker = _Worker(process, ours, status, [Inbox(name) for name in names])
-            process.start()
-            self._workers.append(worker)
+            try:
+                process.start()
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise TypeError(
+                    f"DataLoader: dataset and functions cannot be sent to a worker process: {error}; give them names "
+                    "at the top of a module, or use num_workers=0"
+                ) from error
+            self._workers.append(_Worker(process, ours, status, [Inbox(name) for name in names]))
             theirs.close()
         self._next_ordinal = 0
 
@@ -179,22 +185,17 @@ class WorkerPool(Iterator[Fetched]):
             ordinal, self._next_ordinal = self._next_ordinal, self._next_ordinal + 1
             worker.pending[ordinal] = task, slot
             self._undelivered.append(ordinal)
+            self._turn = self._workers.index(worker) + 1
             with contextlib.suppress(BrokenPipeError):  # it died; the wait for its answer tells how
                 worker.connection.send((ordinal, task, slot))
 
     def _next_worker(self) -> _Worker | None:
         """The one with the least to do; for iterable datasets each in turn, so that the order is always the same."""
-        active = [worker for worker in self._workers if worker.has_more]
-        if not active:
-            return None
-        if not self._takes_turns:
-            return min(active, key=lambda worker: len(worker.pending))
-        for step in range(len(self._workers)):
-            worker = self._workers[(self._turn + step) % len(self._workers)]
-            if worker.has_more:
-                self._turn = (self._turn + step + 1) % len(self._workers)
-                return worker
-        return None
+        in_turn = self._workers[self._turn :] + self._workers[: self._turn]
+        active = [worker for worker in in_turn if worker.has_more]
+        if self._takes_turns:
+            return next(iter(active), None)
+        return min(active, key=lambda worker: len(worker.pending))
 
     def _receive(self, deadline: float | None) -> None:
         """Take in the answers that are there; wait for one.
@@ -215,7 +216,7 @@ class WorkerPool(Iterator[Fetched]):
                 self._take(worker)
         for source in ready:
             worker = awaited[source]
-            if source is not worker.connection and self._is_lost(worker):
+            if source is not worker.connection and not worker.connection.poll():
                 self._fail(_obituary(worker), worker)
 
     def _take(self, worker: _Worker) -> None:
@@ -230,9 +231,6 @@ class WorkerPool(Iterator[Fetched]):
             payload = worker
         del worker.pending[ordinal]
         self._answers[ordinal] = kind, payload
-
-    def _is_lost(self, worker: _Worker) -> bool:
-        return not worker.connection.poll()
 
     def _slowest(self) -> _Worker:
         """The worker that has the oldest task."""
