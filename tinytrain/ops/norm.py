@@ -11,7 +11,7 @@ from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import sub
 from tinytrain.ops.common import cast, wrap_dims
-from tinytrain.ops.sums import sum_array
+from tinytrain.ops.sums import max_array, sum_array
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
@@ -66,7 +66,7 @@ def _vector_norm(input: Tensor, p: float, axes: tuple[int, ...], keepdim: bool) 
         for axis in axes:
             if p < 0 and x.shape[axis] == 0:
                 raise IndexError(f"norm(): Expected reduction dim {axis} to have non-zero size for p={p}.")
-        whole = a.max(axis=axes, keepdims=True, initial=0) if p > 0 else a.min(axis=axes, keepdims=True)
+        whole = max_array(a, axes, 0) if p > 0 else a.min(axis=axes, keepdims=True)
     elif p == 0:
         whole = sum_array((x != 0).astype(x.dtype), axes, keepdims=True)
     elif p == 1:

@@ -15,7 +15,7 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.common import cast, float_operand, wrap_dims
-from tinytrain.ops.sums import sum_array
+from tinytrain.ops.sums import max_array, sum_array
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
@@ -188,7 +188,7 @@ def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) ->
     x = input.array
     xp = array_module(x)
     axes = wrap_dims(dim, x.ndim)
-    top = x.max(axis=axes, keepdims=True, initial=-math.inf)
+    top = max_array(x, axes, -math.inf)
     top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
     with np.errstate(all="ignore"):
         whole = xp.log(sum_array(xp.exp(x - top), axes, keepdims=True)) + top

@@ -1,4 +1,4 @@
-"""The sum that other reductions are built on: as accurate in every direction as NumPy's is in one."""
+"""What other reductions are built on: a sum as accurate in every direction as NumPy's is in one, and a maximum."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinytrain.device import Array
+from tinytrain.device import Array, array_module
 
 _FEW = 128
 """So many numbers NumPy adds one after the other even where it adds in pairs."""
@@ -41,3 +41,12 @@ def sum_array(x: Array, axes: Sequence[int], *, keepdims: bool = False) -> Array
     if whole < n:
         total = total + x[(*before, slice(whole, None))].sum(axis=axes, keepdims=keepdims)
     return total
+
+
+def max_array(x: Array, axes: Sequence[int], of_nothing: float) -> Array:
+    """Return the largest elements along `axes`, kept with size 1; `of_nothing` where there are none."""
+    axes = tuple(axes)
+    if x.size:
+        return x.max(axis=axes, keepdims=True)
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+    return array_module(x).full(shape, of_nothing, x.dtype)
