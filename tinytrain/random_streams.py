@@ -9,6 +9,8 @@ The loader sets the current stream around each sample; a transform asks `current
 
     if current_stream().uniform() < self.p: ...
 
+Code that transforms a batch as one array is given the samples' streams side by side, a `BatchStream`.
+
 Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011), section 3.3.
 """
 
@@ -140,11 +142,6 @@ class BatchStream:
         """Return (n,) int64 numbers from low to high - 1; the bounds are integers or (n,) arrays."""
         return low + ((high - low) * self.uniform()).astype(np.int64)
 
-    def permutation(self, n: int) -> np.ndarray:
-        """Return (len(self), n) int64: in every row 0 .. n - 1 in that sample's random order."""
-        draws = np.stack([self.bits() for _ in range(n)], axis=1)
-        return np.argsort(draws, axis=1, kind="stable")
-
     def generators(self) -> list[np.random.Generator]:
         """Return one NumPy generator for every sample, seeded by its next draw."""
         return [np.random.Generator(np.random.Philox(int(bits))) for bits in self.bits()]
@@ -181,7 +178,7 @@ class _ProcessStream(SampleStream):
 
 
 _process_stream = _ProcessStream(int.from_bytes(os.urandom(8), "little"))
-_current: ContextVar[SampleStream | BatchStream | None] = ContextVar("current_stream", default=None)
+_current: ContextVar[SampleStream | None] = ContextVar("current_stream", default=None)
 
 
 def seed_process_stream(seed: int) -> None:
@@ -191,49 +188,14 @@ def seed_process_stream(seed: int) -> None:
 
 
 def current_stream() -> SampleStream:
-    """Return the stream of the sample being loaded, or the process-wide one outside any loader.
-
-    Raises:
-        RuntimeError: a whole batch is being transformed in array code; that code asks `current_batch_stream`.
-    """
-    stream = _current.get()
-    if isinstance(stream, BatchStream):
-        raise RuntimeError("current_stream: a batch is being transformed as one array; use current_batch_stream()")
-    return _process_stream if stream is None else stream
-
-
-def current_batch_stream(n: int) -> BatchStream:
-    """Return the streams of the `n` samples that are being transformed as one array.
-
-    Outside a loader they are new streams under a seed that the process-wide stream draws.
-
-    Raises:
-        RuntimeError: the streams in force are not those of `n` samples.
-    """
-    stream = _current.get()
-    if isinstance(stream, BatchStream):
-        if len(stream) != n:
-            raise RuntimeError(f"current_batch_stream: the streams are those of {len(stream)} samples, not {n}")
-        return stream
-    return BatchStream(current_stream().bits(), 0, np.arange(n))
+    """Return the stream of the sample being loaded, or the process-wide one outside any loader."""
+    return _current.get() or _process_stream
 
 
 @contextmanager
 def sample_stream(seed: int, epoch: int, index: int) -> Iterator[SampleStream]:
     """Make one sample's stream the current one in this context."""
-    with _use(SampleStream(seed, epoch, index)) as stream:
-        yield stream
-
-
-@contextmanager
-def batch_stream(seed: int, epoch: int, indices: Any) -> Iterator[BatchStream]:
-    """Make the streams of a batch of samples the current ones in this context."""
-    with _use(BatchStream(seed, epoch, indices)) as stream:
-        yield stream
-
-
-@contextmanager
-def _use(stream: Any) -> Iterator[Any]:
+    stream = SampleStream(seed, epoch, index)
     token = _current.set(stream)
     try:
         yield stream
