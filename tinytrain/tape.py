@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytrain.device import Array
+from tinytrain.sums import sum_array
 
 Rule = Callable[[Array], Array]
 JointRule = Callable[[Array, tuple[bool, ...]], Sequence[Array | None]]
@@ -261,4 +262,4 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     axes = tuple(range(extra)) + tuple(
         extra + i for i, size in enumerate(shape) if size == 1 and g.shape[extra + i] != 1
     )
-    return g.sum(axis=axes, dtype=g.dtype, keepdims=True).reshape(shape) if axes else g.reshape(shape)
+    return sum_array(g, axes).reshape(shape)

@@ -9,7 +9,7 @@ import pytest
 
 import tinytrain as tt
 from tinytrain.autograd import gradcheck
-from tinytrain.ops.sums import sum_array
+from tinytrain.sums import sum_array
 
 
 def odd(*shape, seed=0):

@@ -170,9 +170,9 @@ def same_device(name: str, *tensors: Tensor | None) -> None:
     """
     places = {device_of(each.array) for each in tensors if each is not None}
     if len(places) > 1:
+        found = " and ".join(sorted(map(str, places)))
         raise RuntimeError(
-            f"{name}: expected all tensors to be on the same device, but found {' and '.join(sorted(map(str, places)))}. "
-            "Move them with .to(device)"
+            f"{name}: expected all tensors to be on the same device, but found {found}. Move them with .to(device)"
         )
 
 

@@ -11,8 +11,8 @@ from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import sub
 from tinytrain.ops.common import cast, wrap_dims
-from tinytrain.ops.sums import max_array, sum_array
 from tinytrain.recording import record
+from tinytrain.sums import max_array, sum_array
 from tinytrain.tensor import Tensor
 
 __all__ = ["norm", "dist"]

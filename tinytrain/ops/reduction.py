@@ -15,8 +15,8 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.common import cast, float_operand, wrap_dims
-from tinytrain.ops.sums import max_array, sum_array
 from tinytrain.recording import record
+from tinytrain.sums import max_array, sum_array
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = [

@@ -51,8 +51,8 @@ def train(
 ) -> RunResult:
     """Train a model and keep its results in a run folder.
 
-    The best weights are those of the epoch with the highest validation accuracy (the lowest loss among equals), the last
-    epoch's where there is no validation set; they are what the validation and test scores of the summary are of.
+    The best weights are those of the epoch with the highest validation accuracy (the lowest loss among equals), or
+    the last epoch's where there is no validation set; the validation and test scores of the summary are theirs.
 
     Args:
         experiment: what is trained, and how.
