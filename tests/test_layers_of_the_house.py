@@ -26,7 +26,7 @@ FLOORS: list[list[set[str]]] = [
     [{"ops"}],
     [{"generator"}],
     [{"kernels"}, {"autograd", "printing", "recording", "tape", "tensor"}, {"cuda"}],
-    [{"device", "dtypes", "random_streams", "bits", "sums"}],
+    [{"device", "dtypes", "random_streams", "bits", "sums", "memory"}],
     [{"errors", "registry"}],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}
