@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.generator import manual_seed
+from tinytrain.memory import keep_freed_memory
 from tinytrain.utils.data.fetch import END, Fetched, Fetcher, Task
 from tinytrain.utils.data.transport import Outbox
 
@@ -79,6 +80,7 @@ def work(
     """
     global _info
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
+    keep_freed_memory()
     outboxes = [Outbox(name) for name in segment_names]
     threading.Thread(target=_follow_parent, args=(outboxes,), daemon=True).start()
     _info = info
