@@ -153,3 +153,15 @@ def test_normalize_passes_gradients():
 def test_normalize_refuses_what_it_cannot_do(image, mean, std, error, text):
     with pytest.raises(error, match=text):
         F.normalize(image, mean, std)
+
+
+def test_composed_conversion_and_normalisation_equal_the_steps_one_by_one():
+    image = Image.frombytes("RGB", (4, 3), bytes(range(36)))
+    steps = T.ToTensor(), T.Normalize([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+    assert np.array_equal(T.Compose(steps)(image).array, steps[1](steps[0](image)).array)
+
+
+def test_composed_normalisation_of_a_tensor_leaves_it_alone():
+    image = wrap(np.ones((3, 2, 2), np.float32))
+    T.Compose([T.Normalize(0.5, 0.5)])(image)
+    assert (image.array == 1).all()

@@ -9,6 +9,7 @@ from typing import Any
 from tinytrain.random_streams import current_stream
 from tinytrain.transforms.base import Transform
 from tinytrain.transforms.batch import BatchForm, BatchTransform, steps_in_a_row
+from tinytrain.transforms.conversion import Normalize, ToTensor
 from tinytrain.transforms.functional.images import AnyImage
 
 
@@ -34,8 +35,14 @@ class Compose(BatchForm, _Several):
     """Apply transforms one after the other."""
 
     def __call__(self, img: AnyImage) -> Any:
+        before: Any = None
         for transform in self.transforms:
-            img = transform(img)
+            if type(transform) is Normalize and type(before) is ToTensor:
+                # Nobody else holds what ToTensor made, and a fresh array would cost more than the step.
+                img = transform.overwrite(img)
+            else:
+                img = transform(img)
+            before = transform
         return img
 
     def batch_steps(self) -> list[BatchTransform] | None:

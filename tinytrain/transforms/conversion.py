@@ -106,7 +106,12 @@ class Normalize(BatchTransform):
     def __call__(self, tensor: Tensor) -> Tensor:
         return F.normalize(tensor, self.mean, self.std, self.inplace)
 
-    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+    def overwrite(self, tensor: Tensor) -> Tensor:
+        """Normalise a tensor that nobody else holds in its own memory, outside the tape, and return it."""
+        self.on_batch(tensor.array[None], None)
+        return tensor
+
+    def on_batch(self, images: Array, stream: BatchStream | None) -> Array:
         dtype = from_numpy_dtype(images.dtype)
         require_floating(dtype)
         mean, std = channel_values(self.mean, self.std, images.shape[1], dtype)
