@@ -241,11 +241,7 @@ def ours_by_name(name: str) -> Callable[..., Any] | None:
     """Return tinytrain's function of PyTorch's dotted name, else the method of `Tensor` of that name, else None."""
     found: Any = tt
     for part in name.split("."):
-        try:
-            found = getattr(found, part, None)
-        except ImportError:  # TEMPORARY while nn/functional.py waits for files
-            found = getattr(tt.ops, name.split(".")[-1], None)
-            break
+        found = getattr(found, part, None)
         if found is None:
             break
     if callable(found) and not isinstance(found, type):
