@@ -38,7 +38,7 @@ class device:
             self.type, self.index = type.type, type.index
             return
         if isinstance(type, int) and not isinstance(type, bool):
-            type, index = "cuda", type
+            index, type = type, "cuda"
         if type == "auto":
             type = "cuda" if cuda_problem() is None else "cpu"
         match = re.fullmatch(r"(cpu|cuda)(?::(\d{1,3}))?", type) if isinstance(type, str) else None

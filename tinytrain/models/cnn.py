@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from tinytrain import nn
 from tinytrain.errors import ConfigError, did_you_mean
@@ -133,7 +133,7 @@ def _groups(channels: int) -> int:
     return next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
 
 
-def _check_choice(option: str, value: str, known: Sequence[str] | dict[str, object]) -> None:
+def _check_choice(option: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         raise ConfigError(
             f"model cnn: `{option}` must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}"

@@ -184,7 +184,7 @@ class _Conv(_Convolution):
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of `input`, (n, c, *spatial) or (c, *spatial)."""
         convolve = getattr(F, f"conv{self.num_spatial}d")
-        padding = self.padding
+        padding: str | IntOrTuple = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pad_amounts(), mode=_PAD_MODES[self.padding_mode])
             padding = 0

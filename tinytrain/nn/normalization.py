@@ -200,7 +200,7 @@ class _InstanceNorm(_RunningNorm):
             self.weight,
             self.bias,
             self.training or not self.track_running_stats,
-            self.momentum,
+            self.momentum or 0.0,
             self.eps,
         )
         return output if batched is input else output.squeeze(0)

@@ -44,6 +44,8 @@ class _Pool(Stateless):
     """A window moved over the input; without a stride it moves by its own size."""
 
     shown: tuple[str, ...]
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] | None
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)

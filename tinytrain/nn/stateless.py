@@ -30,9 +30,9 @@ class Stateless(Module):
             return
         cls.function = staticmethod(function)
         cls.arguments = tuple(defaults)
+        by_position_or_name = inspect.Parameter.POSITIONAL_OR_KEYWORD
         cls.__signature__ = inspect.Signature(
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-            for name, default in defaults.items()
+            [inspect.Parameter(name, by_position_or_name, default=value) for name, value in defaults.items()]
         )
 
     def __init__(self, *args: Any, **kwargs: Any):

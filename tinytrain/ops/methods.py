@@ -171,10 +171,16 @@ def attach(ops: dict[str, Any]) -> None:
         setattr(Tensor, name, getattr(conversion, name))
     for name, dtype in conversion.CASTS.items():
         setattr(Tensor, name, conversion.caster(name, dtype))
-    Tensor.where = lambda input, condition, other: ops["where"](condition, input, other)
-    Tensor.unfold = ops["windows"]
-    Tensor.T = property(ops["reversed_dims"])
-    Tensor.mT = property(ops["matrix_transpose"])
+    special = {
+        "where": lambda input, condition, other: ops["where"](condition, input, other),
+        "unfold": ops["windows"],
+        "T": property(ops["reversed_dims"]),
+        "mT": property(ops["matrix_transpose"]),
+        "__getitem__": ops["getitem"],
+        "__setitem__": ops["setitem"],
+    }
+    for name, member in special.items():
+        setattr(Tensor, name, member)
     for name in IN_PLACE:
         setattr(Tensor, f"{name}_", in_place(ops[name]))
     for name in VIEW_IN_PLACE:
@@ -185,5 +191,3 @@ def attach(ops: dict[str, Any]) -> None:
         setattr(Tensor, name, _operator(_reflected(ops[op])))
     for name, method in IN_PLACE_OPERATORS.items():
         setattr(Tensor, name, getattr(Tensor, method))
-    Tensor.__getitem__ = ops["getitem"]
-    Tensor.__setitem__ = ops["setitem"]
