@@ -13,7 +13,7 @@ import warnings
 import zlib
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tinytrain.errors import DataError
 
@@ -93,7 +93,9 @@ def read_image(
             upright = _upright(image)
             return upright if mode is None else _in_mode(upright, mode)
     except _DAMAGE as error:
-        raise DataError(f"cannot be read as an image: {error}", place=path) from error
+        unknown = isinstance(error, UnidentifiedImageError)  # whose own words name a file object
+        reason = "cannot identify image file" if unknown else error
+        raise DataError(f"cannot be read as an image: {reason}", place=path) from error
 
 
 def _upright(image: Image.Image) -> Image.Image:
