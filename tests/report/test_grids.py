@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from tinytrain.report import grids
-from tinytrain.report.grids import Tile, compared, draw_grid, judged, labelled, picture, worst_mistakes
+from tinytrain.report.grids import Tile, compared, draw_grid, judged, labelled, picture
 from tinytrain.tensor import wrap
 from tinytrain.transforms import Compose, Normalize, Pad, ToTensor
 
@@ -48,16 +48,22 @@ def test_large_images_are_shrunk_with_their_proportions():
     assert (red.any(axis=0).sum(), red.any(axis=1).sum()) == (30, 10)
 
 
-def test_long_names_end_in_an_ellipsis_inside_their_tile():
+def test_long_names_stay_inside_their_tile():
     sheet = draw_grid([labelled(plain("red"), "a very long class name indeed"), labelled(plain("red"), "")], cell=50)
     gap = np.asarray(sheet)[60:, 60:70]
     assert (gap == 255).all()
 
 
+def test_what_is_left_out_of_a_long_name_is_its_middle():
+    names = ["photo_of_a_flower_one.jpg", "photo_of_a_flower_two.jpg"]
+    first, second = (np.asarray(draw_grid([labelled(plain("red"), name)], cell=90)) for name in names)
+    assert not np.array_equal(first, second)
+
+
 def test_a_right_answer_is_green_and_a_wrong_one_red():
     right, wrong = judged(plain("red"), "rose", "rose", 0.9), judged(plain("red"), "rose", "tulip", 0.624)
-    assert right.lines == [("rose", grids.INK), ("✓ rose 90%", grids.RIGHT)]
-    assert wrong.lines == [("rose", grids.INK), ("✗ tulip 62%", grids.WRONG)]
+    assert right.lines == [("rose", grids.INK), ("✓ rose, 90%", grids.RIGHT)]
+    assert wrong.lines == [("rose", grids.INK), ("✗ tulip, 62%", grids.WRONG)]
 
 
 def test_the_normalisation_of_a_pipeline_is_undone():
@@ -75,13 +81,6 @@ def test_values_outside_zero_and_one_are_stretched():
 
 def test_bytes_are_shown_as_they_are():
     assert np.asarray(picture(wrap(np.array([[[3, 200]]], np.uint8))))[0, :, 0].tolist() == [3, 200]
-
-
-def test_the_worst_mistakes_are_those_whose_own_class_was_least_likely():
-    probabilities = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.99, 0.01]])
-    labels = np.array([0, 1, 0, 1])
-    assert worst_mistakes(probabilities, labels, 2).tolist() == [3, 2]
-    assert worst_mistakes(probabilities, labels, 9).tolist() == [3, 2, 1]
 
 
 def test_a_grid_of_nothing_is_refused():

@@ -8,28 +8,51 @@ if TYPE_CHECKING:
     from tinytrain.training import Experiment, RunFolder, RunResult
 
 NUM_IMAGES = 64
-MIN_PIXELS = 64
-"""Smaller images are enlarged to about this many pixels, so that one can see them."""
+NUM_MISTAKES = 30
 
 
 def draw_train_batch(experiment: Experiment, folder: RunFolder) -> None:
-    """Write `train_batch.png`: the first images of the first epoch as the network gets them."""
-    from tinytrain.utils import make_grid, save_image
+    """Write `train_batch.png`: the first images of the first epoch as the network gets them, in their true colours."""
+    from tinytrain.datasets.samples import transform_of
+    from tinytrain.report.grids import draw_grid, labelled
 
     experiment.train.set_epoch(0)
-    images = next(iter(experiment.train))[0][:NUM_IMAGES]
-    factor = max(1, round(MIN_PIXELS / max(images.shape[2:])))
-    grid = make_grid(images, nrow=8, padding=1, normalize=True, pad_value=1.0)
+    images, targets = next(iter(experiment.train))
+    transform, names = transform_of(experiment.train.dataset), experiment.class_names
+    shown = zip(images[:NUM_IMAGES], targets[:NUM_IMAGES].tolist(), strict=True)
+    sheet = draw_grid([labelled(image, names[target], transform=transform) for image, target in shown])
     with folder.replacing("train_batch.png") as path:
-        save_image(grid.repeat_interleave(factor, 1).repeat_interleave(factor, 2), path)
+        sheet.save(path)
+
+
+def draw_worst_mistakes(experiment: Experiment, folder: RunFolder) -> None:
+    """Write `worst_mistakes.png`: what the best weights got most wrong; nothing where all is right.
+
+    The images are those of the test set or, without one, of the validation set.
+    """
+    from tinytrain.datasets.samples import transform_of
+    from tinytrain.report.grids import draw_grid, judged
+    from tinytrain.training import worst_mistakes
+
+    batches = experiment.test or experiment.val
+    if batches is None:
+        return
+    found = worst_mistakes(experiment.model, batches, count=NUM_MISTAKES, device=experiment.device)
+    if not found:
+        return
+    transform, names = transform_of(batches.dataset), experiment.class_names
+    tiles = [judged(m.image, names[m.target], names[m.prediction], m.probability, transform=transform) for m in found]
+    with folder.replacing("worst_mistakes.png") as path:
+        draw_grid(tiles, nrow=6, cell=144).save(path)
 
 
 def draw_run(experiment: Experiment, result: RunResult) -> None:
-    """Write the plots and `report.html` into the run's folder."""
+    """Write the plots, the worst mistakes and `report.html` into the run's folder."""
     from tinytrain.cli.doctor import versions
     from tinytrain.inspection import layer_costs
     from tinytrain.report import RunReport, write_report
 
+    draw_worst_mistakes(experiment, result.folder)
     scores = result.test or result.val
     report = RunReport(
         name=result.folder.path.name,

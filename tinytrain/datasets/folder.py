@@ -84,7 +84,7 @@ def make_dataset(
     samples: list[tuple[str, int]] = []
     empty = []
     for name in sorted(class_to_idx):
-        paths = [path for path in _visible_files(os.path.join(directory, name)) if is_valid(path)]
+        paths = [path for path in visible_files(os.path.join(directory, name)) if is_valid(path)]
         samples += [(path, class_to_idx[name]) for path in paths]
         if not paths:
             empty.append(name)
@@ -192,7 +192,7 @@ class ImageFolder(DatasetFolder):
         self.imgs = self.samples
 
 
-def _visible_files(folder: str) -> list[str]:
+def visible_files(folder: str) -> list[str]:
     """Return the paths of all files below a folder, folder by folder, sorted; links are followed, nothing hidden."""
     found = []
     entered = set()

@@ -55,19 +55,7 @@ def judged(image: Any, truth: str, prediction: str, probability: float, *, trans
         transform: that the image went through.
     """
     mark, colour = ("✓", RIGHT) if truth == prediction else ("✗", WRONG)
-    return Tile([picture(image, transform)], [(truth, INK), (f"{mark} {prediction} {probability:.0%}", colour)])
-
-
-def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
-    """Return which images a model got most wrong: those whose own class it found least likely, worst first.
-
-    Args:
-        probabilities: (n, classes).
-        labels: (n,) true classes.
-        count: at most this many; fewer where there are fewer mistakes.
-    """
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != labels)
-    return wrong[np.argsort(probabilities[wrong, labels[wrong]], kind="stable")][:count]
+    return Tile([picture(image, transform)], [(truth, INK), (f"{mark} {prediction}, {probability:.0%}", colour)])
 
 
 def picture(image: Any, transform: Any = None) -> Image.Image:
@@ -165,9 +153,11 @@ def _font() -> ImageFont.FreeTypeFont:
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Return as much of a text as `width` pixels hold, with an ellipsis where something is left out."""
+    """Return as much of a text's beginning and end as `width` pixels hold, an ellipsis for what is left out."""
     if font.getlength(text) <= width:
         return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    for kept in range(len(text) - 1, 0, -1):
+        shorter = f"{text[: (kept + 1) // 2].rstrip()}…{text[len(text) - kept // 2 :].lstrip()}"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"

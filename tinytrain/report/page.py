@@ -28,7 +28,6 @@ th { color: var(--quiet); font-weight: 500; }
 .figures b { display: block; font-size: 1.35rem; font-weight: 600; }
 .figures span { color: var(--quiet); font-size: .85rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-img.pixels { image-rendering: pixelated; }
 pre { overflow-x: auto; background: var(--panel); padding: .8rem; border-radius: .5rem; font-size: .85rem; }
 """
 
@@ -63,17 +62,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></div>'
 
 
-def picture(path: Path, description: str, *, pixels: bool = False) -> str:
+def picture(path: Path, description: str) -> str:
     """Return a PNG as part of the page.
 
     Args:
         path: of the file.
         description: for readers who cannot see it.
-        pixels: keep pixels sharp when it is enlarged.
     """
     data = base64.b64encode(path.read_bytes()).decode()
-    kind = ' class="pixels"' if pixels else ""
-    return f'<img{kind} alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
 
 
 def preformatted(text: str) -> str:

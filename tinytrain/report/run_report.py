@@ -13,6 +13,16 @@ import numpy as np
 from tinytrain.report import page
 from tinytrain.report.plots import draw_confusion_matrix, draw_curves
 
+GRIDS = (
+    (
+        "worst_mistakes.png",
+        "The worst mistakes: the true class, and what the network took it for, with its probability",
+        "wrongly classified images with their true and predicted classes",
+    ),
+    ("train_batch.png", "A training batch, as the network gets it", "augmented images with their classes"),
+)
+"""Pictures of images: file, heading, description."""
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -44,7 +54,7 @@ class RunReport:
 def write_report(run_dir: Path, report: RunReport) -> None:
     """Draw `curves.png` and `confusion_matrix.png` and write `report.html` into a run folder.
 
-    A `train_batch.png` that is there already becomes part of the page.
+    A `train_batch.png` and a `worst_mistakes.png` that are there already become parts of the page.
     """
     draw_curves(report.epochs, run_dir / "curves.png")
     if report.confusion is not None:
@@ -67,9 +77,9 @@ def _sections(run_dir: Path, report: RunReport) -> list[tuple[str, str]]:
             for r in report.per_class
         ]
         sections.append(("Classes", page.table(header, rows)))
-    if (run_dir / "train_batch.png").exists():
-        batch = page.picture(run_dir / "train_batch.png", "images as the network gets them", pixels=True)
-        sections.append(("A training batch, as the network gets it", batch))
+    for name, heading, description in GRIDS:
+        if (run_dir / name).exists():
+            sections.append((heading, page.picture(run_dir / name, description)))
     header = ("layer", "kind", "output", "parameters", "multiply-adds")
     rows = [
         (r["name"], r["kind"], "×".join(map(str, r["output"])), f"{r['params']:,}", f"{r['macs']:,}")

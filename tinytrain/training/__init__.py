@@ -5,6 +5,7 @@ from tinytrain.training.events import EpochResult, Events
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.loop import DivergenceError, RunResult, train
 from tinytrain.training.metrics import Meter, Scores
+from tinytrain.training.mistakes import Mistake, worst_mistakes
 from tinytrain.training.run_folder import RunFolder
 
 __all__ = [
@@ -13,9 +14,11 @@ __all__ = [
     "Events",
     "Experiment",
     "Meter",
+    "Mistake",
     "RunFolder",
     "RunResult",
     "Scores",
     "evaluate",
     "train",
+    "worst_mistakes",
 ]

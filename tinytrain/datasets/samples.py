@@ -1,0 +1,42 @@
+"""The samples of a split as they lie in its data set: unchanged, with their labels and their names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from tinytrain.tensor import Tensor
+from tinytrain.utils.data import Subset
+
+
+def untransformed(dataset: Any) -> Any:
+    """Return a set of the same samples as they are read, before any transform."""
+    if isinstance(dataset, Subset):
+        return Subset(untransformed(dataset.dataset), dataset.indices)
+    return dataset.with_transform(None)
+
+
+def transform_of(dataset: Any) -> Any:
+    """Return what the images of a split go through, None where that is nothing."""
+    while isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    return getattr(dataset, "transform", None)
+
+
+def labels_of(dataset: Any) -> np.ndarray:
+    """Return the class index of every sample: (n,) int64."""
+    if isinstance(dataset, Subset):
+        return labels_of(dataset.dataset)[np.asarray(dataset.indices, np.int64)]
+    targets = dataset.targets
+    return np.asarray(targets.array if isinstance(targets, Tensor) else targets, np.int64)
+
+
+def sample_name(dataset: Any, position: int) -> str:
+    """Return what people can find a sample by: its file below the set's root, else `number 12`, counted from 0."""
+    while isinstance(dataset, Subset):
+        dataset, position = dataset.dataset, dataset.indices[position]
+    if hasattr(dataset, "samples"):
+        return os.path.relpath(dataset.samples[position][0], dataset.root)
+    return f"number {position}"
