@@ -107,7 +107,7 @@ def assert_same(a, b):
 def segments(pid=None):
     """Return the names of the segments of a main process, by default this one."""
     gc.collect()
-    pattern = f"tinytrain-{pid or os.getpid()}-*"
+    pattern = f"tt-{pid or os.getpid()}-*"
     return {path.name for path in SHARED_MEMORY.glob(pattern)} if SHARED_MEMORY.is_dir() else set()
 
 
@@ -158,6 +158,26 @@ def test_streams_are_divided_among_workers_in_a_fixed_order():
     found = [[b.tolist() for b in DataLoader(Shares(10), batch_size=2, num_workers=2)] for _ in range(2)]
     assert found[0] == [[0, 2], [1, 3], [4, 6], [5, 7], [8], [9]]
     assert found[1] == found[0]
+
+
+class NoisyShares(IterableDataset):
+    """Numbers with random numbers, divided among the workers there are."""
+
+    def __iter__(self):
+        info = get_worker_info()
+        first, step = (0, 1) if info is None else (info.id, info.num_workers)
+        for number in range(first, 12, step):
+            yield number, current_stream().uniform()
+
+
+def test_streams_draw_the_same_numbers_for_any_number_of_workers_that_take_turns():
+    found = []
+    for count in (0, 1, 3):
+        loader = DataLoader(NoisyShares(), batch_size=2, num_workers=count, seed=6)
+        rows = [tuple(row) for batch in loader for row in zip(*(c.tolist() for c in batch), strict=True)]
+        found.append(sorted(rows))
+    assert found[0] == found[1] == found[2]
+    assert len({noise for _, noise in found[0]}) == 12
 
 
 class Unequal(IterableDataset):

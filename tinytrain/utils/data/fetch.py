@@ -58,6 +58,7 @@ class Fetcher:
         drop_last: for iterable datasets: leave out a shorter last batch.
         skip_damaged: leave out samples that raise DataError instead of raising it.
         progress: called with a sample's position in its batch before it is loaded.
+        share: (w, k) where this is number w of k copies that go through an iterable dataset side by side.
     """
 
     dataset: Any
@@ -66,6 +67,7 @@ class Fetcher:
     drop_last: bool
     skip_damaged: bool
     progress: Callable[[int], None] | None = None
+    share: tuple[int, int] = (0, 1)
 
     def __post_init__(self) -> None:
         self.restart()
@@ -83,7 +85,8 @@ class Fetcher:
             return self._collated(task, *self._load_all(task, [task.key]))
         if self.collate_fn is default_collate:
             load_batch = batch_loader(self.dataset)
-            whole = load_batch and load_batch(task.key, BatchStream(task.seed, task.epoch, task.key))
+            streams = BatchStream(task.seed, task.epoch, [stream_index(key) for key in task.key])
+            whole = load_batch and load_batch(task.key, streams)
             if whole is not None:
                 return Fetched(whole)
         if _gives_many(self.dataset):
@@ -109,13 +112,14 @@ class Fetcher:
         return samples, skipped
 
     def _from_stream(self, task: Task) -> Fetched:
-        """Take samples from the iterable; number n of its stream has random stream n."""
+        """Take samples from the iterable; the n-th of share w of k has random stream n k + w."""
+        position_in_round, num_shares = self.share
         if self._iterator is None:
             self._iterator = iter(self.dataset)
         samples = []
         for position in range(task.key if self.batched else 1):
             self._tell(position)
-            with sample_stream(task.seed, task.epoch, self._num_taken):
+            with sample_stream(task.seed, task.epoch, self._num_taken * num_shares + position_in_round):
                 taken = list(itertools.islice(self._iterator, 1))
             if not taken:
                 break

@@ -91,7 +91,7 @@ def work(
     def progress(position: int) -> None:
         status[1] = position
 
-    fetcher.progress = progress
+    fetcher.progress, fetcher.share = progress, (info.id, info.num_workers)
     status[0] = IDLE
     start_up: Failure | None = None
     try:

@@ -105,7 +105,7 @@ class WorkerPool(Iterator[Fetched]):
         self._limit = num_workers * prefetch
         self._workers: list[_Worker] = []
         self._close = weakref.finalize(self, _close, self._workers)
-        prefix = f"tinytrain-{os.getpid()}-{secrets.token_hex(4)}"
+        prefix = f"tt-{os.getpid()}-{secrets.token_hex(3)}"  # macOS allows 30 characters in all
         for number in range(num_workers):
             names = [f"{prefix}-{number}-{slot}" for slot in range(prefetch)]
             status = context.RawArray("q", (STARTING, WHOLE_BATCH))
