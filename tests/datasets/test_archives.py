@@ -122,3 +122,9 @@ def test_a_place_that_cannot_be_written_is_told_apart_from_a_damaged_archive(mak
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="cannot be written"):
         unpack(make(tmp_path / "archive"), tmp_path / "file" / "out")
+
+
+def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
+    inner = make_zip(tmp_path / "inner").read_bytes()
+    path = make_tar(tmp_path / "archive", {"inner.zip": inner}, mode="w")
+    assert read_members(path, {"inner.zip"}, 1 << 20) == {"inner.zip": inner}

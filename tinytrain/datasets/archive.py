@@ -114,7 +114,7 @@ def extract_member(archive: Path, name: str, folder: Path) -> Path:
 def _members(archive: Path) -> Iterator[Iterator[Member]]:
     """Open an archive for one pass over its files; turn what goes wrong into DataError."""
     try:
-        if zipfile.is_zipfile(archive):
+        if _begins_like_a_zip(archive):
             with zipfile.ZipFile(archive) as file:
                 yield _checked(_in_zip(file), archive)
         else:
@@ -122,6 +122,12 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
                 yield _checked(_in_tar(tar, archive), archive)
     except _DAMAGE as error:
         raise DataError(f"cannot be read as an archive: {error}", place=archive, remedy="Get it again") from error
+
+
+def _begins_like_a_zip(archive: Path) -> bool:
+    """Look at the beginning: `zipfile.is_zipfile` also takes a tar whose last file is a zip."""
+    with archive.open("rb") as stream:
+        return stream.read(2) == b"PK"
 
 
 def _in_zip(file: zipfile.ZipFile) -> Iterator[Member]:
