@@ -16,6 +16,7 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, device, module_of, move, require
+from tinytrain.ops.values import array_of
 from tinytrain.recording import write
 from tinytrain.tensor import Tensor, share, wrap
 
@@ -160,7 +161,7 @@ def tensor(
     elif isinstance(data, np.ndarray):
         array = data.astype((wanted or dtypes.from_numpy_dtype(data.dtype)).numpy)
     else:
-        array = _array_of(data, wanted)
+        array = array_of(data, wanted)
     return wrap(move(array, require(device))).requires_grad_(requires_grad)
 
 
@@ -195,7 +196,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
 
 
 @creation
-def empty(*sizes: Any, size: Any = None, dtype: dtypes.dtype | None, where: device, **_: Any) -> Array:
+def empty(*sizes: Any, size: Any = None, memory_format: Any = None, dtype: dtypes.dtype | None, where: device) -> Array:
     """Return a tensor of the given sizes whose values are whatever the memory held."""
     return module_of(where).empty(sizes_of("empty", sizes, size), _or_default(dtype))
 
@@ -217,7 +218,7 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: dtypes.dtype | None, wh
     """Return a tensor of the given sizes filled with one number, of the number's type unless `dtype` says other."""
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
-    number = np.full((), _array_of(fill_value, dtype))
+    number = array_of(fill_value, dtype)
     return module_of(where).full(sizes_of("full", (size,)), number.item(), number.dtype)
 
 
@@ -370,98 +371,3 @@ def _spaced(start: Any, end: Any, steps: int, dtype: np.dtype, xp: Any) -> Array
         step = float(dtype.type(step))
     index = xp.arange(steps, dtype=np.float64)
     return xp.where(index < steps // 2 if steps > 1 else True, start + step * index, end - step * (steps - 1 - index))
-
-
-def _array_of(data: Any, dtype: dtypes.dtype | None) -> np.ndarray:
-    """Return a number or nested sequences of numbers as an array, of PyTorch's choice of type by default."""
-    shape = _shape_of(data)
-    leaves: list[Any] = []
-    _collect(data, shape, 0, leaves)
-    types = {type(leaf) for leaf in leaves}
-    if any(issubclass(each, Tensor) for each in types):
-        leaves = [_number_in(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
-    inferred = _inferred_dtype(leaves)
-    if dtype is not None and inferred.is_floating_point:
-        inferred = dtypes.float64  # Python's floats are rounded once, to `dtype`
-    try:
-        array = np.array(leaves, inferred.numpy).reshape(shape)
-    except OverflowError as error:
-        raise ValueError(f"Overflow when unpacking long long: {error}") from error
-    return array if dtype is None else _fitted(array, dtype)
-
-
-def _shape_of(data: Any) -> tuple[int, ...]:
-    """Return the shape told by the first element of each level."""
-    shape = []
-    while _is_sequence(data):
-        shape.append(len(data))
-        if len(data) == 0:
-            break
-        data = data[0]
-    return tuple(shape)
-
-
-def _collect(data: Any, shape: tuple[int, ...], dim: int, leaves: list[Any]) -> None:
-    """Append the numbers in `data` to `leaves`, after checking that it is as long as `shape` says at each level."""
-    if dim == len(shape):
-        leaves.append(data)
-        return
-    if not _is_sequence(data):
-        raise TypeError(f"not a sequence at dim {dim}: {data!r}")
-    if len(data) != shape[dim]:
-        raise ValueError(f"expected sequence of length {shape[dim]} at dim {dim} (got {len(data)})")
-    if dim == len(shape) - 1:
-        leaves.extend(data)
-    else:
-        for each in data:
-            _collect(each, shape, dim + 1, leaves)
-
-
-def _is_sequence(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim > 0
-    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
-
-
-def _number_in(leaf: Tensor) -> Any:
-    if leaf.numel() != 1:
-        raise ValueError("only one element tensors can be converted to Python scalars")
-    return move(leaf.array, device("cpu")).reshape(())[()]
-
-
-def _inferred_dtype(leaves: list[Any]) -> dtypes.dtype:
-    """Return the type that holds all numbers; the default float type for none."""
-    found: dtypes.dtype | None = None
-    for kind in dict.fromkeys(type(leaf) for leaf in leaves):
-        each = _dtype_of_kind(kind)
-        found = each if found is None else dtypes.promote_types(found, each)
-    return found or dtypes.get_default_dtype()
-
-
-def _dtype_of_kind(kind: type) -> dtypes.dtype:
-    if issubclass(kind, np.generic):
-        return dtypes.from_numpy_dtype(np.dtype(kind))
-    if issubclass(kind, bool):
-        return dtypes.bool_
-    if issubclass(kind, int):
-        return dtypes.int64
-    if issubclass(kind, float):
-        return dtypes.get_default_dtype()
-    if issubclass(kind, complex):
-        raise TypeError("complex numbers are not supported")
-    if issubclass(kind, (str, bytes)):
-        raise TypeError(f"new(): invalid data type {kind.__name__!r}")
-    if issubclass(kind, (list, tuple)):
-        raise TypeError(f"expected a number but found a {kind.__name__}: the sequences are ragged")
-    raise RuntimeError(f"Could not infer dtype of {kind.__name__}")
-
-
-def _fitted(array: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
-    """Return an array converted to `dtype`, after checking that integers fit it."""
-    if dtype.numpy.kind in "iu" and array.size and dtype is not dtypes.int64:
-        limits = np.iinfo(dtype.numpy)
-        low = -limits.max if limits.min == 0 else limits.min
-        if array.min() < low or array.max() > limits.max:
-            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
-    with np.errstate(all="ignore"):
-        return array.astype(dtype.numpy)
