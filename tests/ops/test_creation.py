@@ -58,6 +58,8 @@ def test_python_floats_follow_the_default_type():
         (lambda: tt.zeros(2, -1), RuntimeError, "negative dimension -1"),
         (lambda: tt.ones(2.0), TypeError, "must be tuple of ints, not float"),
         (lambda: tt.full(2, 3), TypeError, "must be tuple of ints, not int"),
+        (lambda: tt.full((2,), [1, 2]), TypeError, "'fill_value' .* must be Number, not list"),
+        (lambda: tt.empty(2, colour="red"), TypeError, "colour"),
         (lambda: tt.zeros(2, colour="red"), TypeError, "colour"),
         (lambda: tt.zeros(2, layout="torch.sparse_coo"), NotImplementedError, "strided"),
         (lambda: tt.eye(-1), RuntimeError, "n must be greater or equal to 0, got -1"),

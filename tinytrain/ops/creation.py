@@ -219,6 +219,8 @@ def full(size: Sequence[int], fill_value: Any, *, dtype: dtypes.dtype | None, wh
     if not isinstance(size, (tuple, list)):
         raise TypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
     number = array_of(fill_value, dtype)
+    if number.ndim:
+        raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(fill_value).__name__}")
     return module_of(where).full(sizes_of("full", (size,)), number.item(), number.dtype)
 
 
