@@ -136,3 +136,19 @@ def test_erasing_overwrites_one_box_of_the_given_share():
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         assert mask.sum() == (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
         assert 0.07 < mask.mean() < 0.24
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda p: T.RandomHorizontalFlip(p),
+        lambda p: T.RandomVerticalFlip(p),
+        lambda p: T.RandomGrayscale(p),
+        lambda p: T.RandomPerspective(p=p),
+        lambda p: T.RandomApply([T.Pad(1)], p),
+    ],
+)
+@pytest.mark.parametrize("p", [1.5, -0.1, "0.5"])
+def test_what_is_no_probability_is_refused(build, p):
+    with pytest.raises(ValueError, match=r"Random\w+: `p` \(=.*\) must be a probability, from 0 to 1"):
+        build(p)

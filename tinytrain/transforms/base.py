@@ -60,3 +60,10 @@ def checked_fill(fill: Any) -> Any:
     if not isinstance(fill, (Sequence, numbers.Real)):
         raise TypeError("Fill should be either a sequence or a number.")
     return fill
+
+
+def checked_probability(p: Any, owner: Transform) -> float:
+    """Return a probability; raise ValueError unless it is a number from 0 to 1."""
+    if not isinstance(p, (int, float)) or not 0.0 <= p <= 1.0:
+        raise ValueError(f"{type(owner).__name__}: `p` (={p!r}) must be a probability, from 0 to 1")
+    return p

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinytrain.random_streams import current_stream
 from tinytrain.transforms import functional as F
-from tinytrain.transforms.base import Transform
+from tinytrain.transforms.base import Transform, checked_probability
 from tinytrain.transforms.functional.images import AnyImage
 
 Range = Sequence[float]
@@ -90,7 +90,7 @@ class _Maybe(Transform):
     """Applies `change` with probability `p`."""
 
     def __init__(self, p: float = 0.5):
-        self.p = p
+        self.p = checked_probability(p, self)
 
     def __call__(self, img: AnyImage) -> AnyImage:
         return self.change(img) if current_stream().uniform() < self.p else img

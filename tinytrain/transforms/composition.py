@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytrain.random_streams import current_stream
-from tinytrain.transforms.base import Transform
+from tinytrain.transforms.base import Transform, checked_probability
 from tinytrain.transforms.batch import BatchForm, BatchTransform, steps_in_a_row
 from tinytrain.transforms.conversion import Normalize, ToTensor
 from tinytrain.transforms.functional.images import AnyImage
@@ -54,7 +54,7 @@ class RandomApply(_Several):
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]], p: float = 0.5):
         super().__init__(transforms)
-        self.p = p
+        self.p = checked_probability(p, self)
 
     def __call__(self, img: AnyImage) -> Any:
         if current_stream().uniform() >= self.p:

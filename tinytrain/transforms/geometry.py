@@ -9,7 +9,7 @@ import numpy as np
 from tinytrain.device import Array, array_module
 from tinytrain.random_streams import BatchStream, current_stream
 from tinytrain.transforms import functional as F
-from tinytrain.transforms.base import Transform
+from tinytrain.transforms.base import Transform, checked_probability
 from tinytrain.transforms.batch import BatchTransform
 from tinytrain.transforms.functional.geometry import as_interpolation, check_padding, pad_array
 from tinytrain.transforms.functional.images import AnyImage, Fill, size_pair
@@ -87,7 +87,7 @@ class RandomHorizontalFlip(BatchTransform):
     """Mirror left and right with probability `p`."""
 
     def __init__(self, p: float = 0.5):
-        self.p = p
+        self.p = checked_probability(p, self)
 
     def __call__(self, img: AnyImage) -> AnyImage:
         return F.hflip(img) if current_stream().uniform() < self.p else img
@@ -103,7 +103,7 @@ class RandomVerticalFlip(BatchTransform):
     """Turn upside down with probability `p`."""
 
     def __init__(self, p: float = 0.5):
-        self.p = p
+        self.p = checked_probability(p, self)
 
     def __call__(self, img: AnyImage) -> AnyImage:
         return F.vflip(img) if current_stream().uniform() < self.p else img

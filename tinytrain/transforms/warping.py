@@ -7,7 +7,7 @@ from typing import Any
 
 from tinytrain.random_streams import current_stream
 from tinytrain.transforms import functional as F
-from tinytrain.transforms.base import Transform, angle_range, checked_fill, require_sequence
+from tinytrain.transforms.base import Transform, angle_range, checked_fill, checked_probability, require_sequence
 from tinytrain.transforms.functional.geometry import as_interpolation
 from tinytrain.transforms.functional.images import AnyImage
 
@@ -155,7 +155,7 @@ class RandomPerspective(Transform):
         interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
         fill: Any = 0,
     ):
-        self.distortion_scale, self.p = distortion_scale, p
+        self.distortion_scale, self.p = distortion_scale, checked_probability(p, self)
         self.interpolation, self.fill = as_interpolation(interpolation), checked_fill(fill)
 
     @staticmethod
