@@ -20,7 +20,7 @@ from .oracle import torch
 theirs_functional = pytest.importorskip("torchvision.transforms.functional")
 
 SEEDS = range(24)
-MODES = ("RGB", "L", "RGBA", "CMYK", "F", "I")
+MODES = ("RGB", "L", "RGBA", "CMYK", "F", "I", "LA", "HSV")
 
 
 def random_array(rng, channels=3, dtype=np.uint8, smallest=1):
