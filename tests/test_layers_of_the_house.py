@@ -27,6 +27,7 @@ FLOORS: list[list[set[str]]] = [
     [{"generator"}],
     [{"kernels"}, {"autograd", "printing", "recording", "tape", "tensor"}, {"cuda"}],
     [{"device", "dtypes", "random_streams", "bits", "sums", "memory"}],
+    [{"pickles"}],
     [{"errors", "registry"}],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}
