@@ -115,7 +115,7 @@ class Normalize(BatchTransform):
         dtype = from_numpy_dtype(images.dtype)
         require_floating(dtype)
         mean, std = channel_values(self.mean, self.std, images.shape[1], dtype)
-        return normalize_array(images, mean, std, out=images)
+        return normalize_array(images, mean, std, overwrite=True)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"

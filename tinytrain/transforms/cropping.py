@@ -242,7 +242,6 @@ def _draw_corner(
 def _cut_boxes(images: Array, top: Any, left: Any, size: tuple[int, int]) -> Array:
     """Return from (n, c, h, w) one box per image, at (n,) corners: (n, c, *size), channels last in memory."""
     xp = array_module(images)
-    rows = xp.moveaxis(images, 1, -1)
-    windows = xp.lib.stride_tricks.sliding_window_view(rows, size, axis=(1, 2))
-    boxes = xp.moveaxis(windows, 3, -1)[xp.arange(len(images)), xp.asarray(top), xp.asarray(left)]
-    return xp.moveaxis(boxes, -1, 1)
+    windows = xp.lib.stride_tricks.sliding_window_view(images.transpose(0, 2, 3, 1), size, axis=(1, 2))
+    boxes = windows.transpose(0, 1, 2, 4, 5, 3)[xp.arange(len(images)), xp.asarray(top), xp.asarray(left)]
+    return boxes.transpose(0, 3, 1, 2)

@@ -219,20 +219,22 @@ def channel_values(mean: Any, std: Any, num_channels: int, dtype: Dtype) -> tupl
     return mean, std
 
 
-def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray, *, out: Array | None = None) -> Array:
-    """Return `(array - mean) / std` of (..., c, h, w), in its memory order; in `out` where it is given.
+def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray, *, overwrite: bool = False) -> Array:
+    """Return `(array - mean) / std` of (..., c, h, w), in its memory order; with `overwrite` in its memory.
 
     Channels-last memory is walked in rows of w * c: NumPy is slow over an innermost axis of three elements.
     """
     xp = array_module(array)
-    result = xp.empty_like(array) if out is None else out
+    result = array if overwrite else xp.empty_like(array)
     flat, values = result, array
     factors = [xp.asarray(each)[:, None, None] for each in (mean, std)]
-    rows = xp.moveaxis(array, -3, -1)
+    order = (*range(array.ndim - 3), -2, -1, -3)
+    rows = array.transpose(order)
     if rows.flags.c_contiguous and rows.shape[-1] > 1:
-        shape = (*rows.shape[:-2], rows.shape[-2] * rows.shape[-1])
-        factors = [xp.tile(xp.broadcast_to(each.ravel(), rows.shape[-1:]), rows.shape[-2]) for each in factors]
-        flat, values = xp.moveaxis(result, -3, -1).reshape(shape), rows.reshape(shape)
+        width, channels = rows.shape[-2:]
+        factors = [xp.tile(xp.broadcast_to(each.ravel(), (channels,)), width) for each in factors]
+        values = rows.reshape(*rows.shape[:-2], width * channels)
+        flat = result.transpose(order).reshape(values.shape)
     xp.subtract(values, factors[0], out=flat)
     xp.true_divide(flat, factors[1], out=flat)
     return result
