@@ -2,8 +2,10 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from PIL import Image
+from test_idx_files import encoded
 
 from tinytrain.datasets import DATASETS, load_splits
 from tinytrain.datasets.ram_cache import RamCache
@@ -104,3 +106,16 @@ def test_reduced_scale_is_an_option(tmp_path):
     path.parent.mkdir(parents=True)
     Image.new("RGB", (80, 64)).save(path)
     assert load_splits("image_folder", tmp_path, val_fraction=0, shortest_edge=30).train[0][0].size == (40, 32)
+
+
+def test_the_classes_of_idx_files_are_those_of_the_training_labels(tmp_path):
+    for part, labels in (("train", [0, 2, 1]), ("t10k", [1])):
+        images = np.zeros((len(labels), 4, 4), np.uint8)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(encoded(images))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(encoded(np.array(labels, np.uint8)))
+    splits = load_splits("idx", tmp_path, val_fraction=0)
+    assert (splits.classes, len(splits.train), len(splits.test)) == (["0", "1", "2"], 3, 1)
+    assert load_splits("idx", tmp_path, val_fraction=0, classes=["a", "b", "c"]).test.classes == ["a", "b", "c"]
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(encoded(np.array([7], np.uint8)))
+    with pytest.raises(DataError, match="label 7 of image 0 is not from 0 to 2"):
+        load_splits("idx", tmp_path)

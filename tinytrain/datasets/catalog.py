@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,19 @@ for _name, _kind in {
     "qmnist": QMNIST,
     "cifar10": CIFAR10,
     "cifar100": CIFAR100,
-    "idx": IDX,
 }.items():
     DATASETS.register(_name)(_in_two(_kind))
+
+
+@DATASETS.register("idx")
+def _idx(root: Any, split: str, *, classes: Sequence[str] | None = None, download: bool = False) -> IDX | None:
+    """Files of your own in MNIST's form; without names, the classes are the labels of the training images."""
+    if split == "val":
+        return None
+    folder = _required_root(root, "idx")
+    if split == "test" and classes is None:
+        classes = IDX(folder).classes
+    return IDX(folder, split == "train", classes=classes)
 
 
 @DATASETS.register("image_folder")
