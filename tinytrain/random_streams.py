@@ -16,6 +16,7 @@ Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,10 +26,6 @@ from typing import Any
 import numpy as np
 
 _MASK32 = 0xFFFFFFFF
-_ROUNDS = 10
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-
 BATCH_INDEX = 1 << 63  # batch-level streams live at this index and above, out of every sample's way
 _PROCESS_EPOCH = _MASK32  # the epoch whose numbers only the process-wide stream uses
 
@@ -46,13 +43,19 @@ def random_bits(seed: int, epoch: int, index: Any, draw: Any) -> Any:
     Returns:
         An int, or a uint64 array of the broadcast shape.
     """
-    key0, key1 = seed & _MASK32, (seed >> 32) & _MASK32
-    x0, x1, x2, x3 = index & _MASK32, index >> 32, epoch & _MASK32, draw
-    for _ in range(_ROUNDS):
-        a, b = x0 * _MULTIPLIERS[0], x2 * _MULTIPLIERS[1]
-        x0, x1, x2, x3 = (b >> 32) ^ x1 ^ key0, b & _MASK32, (a >> 32) ^ x3 ^ key1, a & _MASK32
-        key0, key1 = (key0 + _KEY_STEPS[0]) & _MASK32, (key1 + _KEY_STEPS[1]) & _MASK32
+    x0, x1, x2, x3 = index & 0xFFFFFFFF, index >> 32, epoch & 0xFFFFFFFF, draw
+    for key0, key1 in _round_keys(seed):
+        a, b = x0 * 0xD2511F53, x2 * 0xCD9E8D57
+        x0, x1, x2, x3 = (b >> 32) ^ x1 ^ key0, b & 0xFFFFFFFF, (a >> 32) ^ x3 ^ key1, a & 0xFFFFFFFF
     return (x1 << 32) | x0
+
+
+@functools.lru_cache(maxsize=8)
+def _round_keys(seed: int) -> list[tuple[int, int]]:
+    """Return the two 32-bit keys of each of the ten rounds: a Weyl sequence from the seed."""
+    return [
+        (((seed & _MASK32) + i * 0x9E3779B9) & _MASK32, ((seed >> 32) + i * 0xBB67AE85) & _MASK32) for i in range(10)
+    ]
 
 
 class SampleStream:
