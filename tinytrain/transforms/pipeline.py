@@ -142,7 +142,7 @@ def _find(name: Any, place: str) -> type[Transform]:
 
 def _check_arguments(name: str, kind: type[Transform], arguments: Mapping[str, Any], place: str) -> None:
     """Raise ConfigError where an argument is unknown or a needed one is missing."""
-    known = {key: value for key, value in inspect.signature(kind).parameters.items() if value.name != "self"}
+    known = inspect.signature(kind).parameters
     remedy = f"Arguments of {name}: {', '.join(known) or 'none'}"
     for key in arguments:
         if key not in known:

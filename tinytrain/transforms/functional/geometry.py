@@ -113,12 +113,11 @@ def resize(
         ValueError: `size` has more than two numbers, or see `resized_size`.
     """
     mode = as_interpolation(interpolation)
-    if isinstance(size, int):
-        size = [size]
-    if len(size) not in (1, 2):
-        raise ValueError(f"Size must be an int or a 1 or 2 element tuple/list, not a {len(size)} element tuple/list")
+    edges = as_list(size)
+    if len(edges) not in (1, 2):
+        raise ValueError(f"Size must be an int or a 1 or 2 element tuple/list, not a {len(edges)} element tuple/list")
     _, height, width = get_dimensions(img)
-    new_size = resized_size((height, width), size, max_size)
+    new_size = resized_size((height, width), edges, max_size)
     if new_size == (height, width):
         return img
     if min(new_size) < 1:
@@ -256,8 +255,13 @@ def check_padding(padding: int | Sequence[int], fill: Fill, padding_mode: str) -
 
 
 def pad_array(array: Array, sides: tuple[int, int, int, int], fill: Fill = 0, padding_mode: str = "constant") -> Array:
-    """Return a new array: (..., h, w) with (left, top, right, bottom) pixels added, in its memory order."""
+    """Return a new array: (..., h, w) with (left, top, right, bottom) pixels added.
+
+    A constant border keeps the order of the axes in memory.
+    """
     xp = array_module(array)
+    if not any(sides):
+        return array.copy(order="K")
     height, width = array.shape[-2:]
     left, top, right, bottom = (max(side, 0) for side in sides)
     if min(sides) < 0:
