@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -152,3 +154,10 @@ def test_erasing_overwrites_one_box_of_the_given_share():
 def test_what_is_no_probability_is_refused(build, p):
     with pytest.raises(ValueError, match=r"Random\w+: `p` \(=.*\) must be a probability, from 0 to 1"):
         build(p)
+
+
+@pytest.mark.parametrize("transform", RANDOM, ids=lambda each: type(each).__name__)
+def test_a_transform_can_be_sent_to_a_worker_process(transform):
+    sent = pickle.loads(pickle.dumps(transform))
+    assert repr(sent) == repr(transform)
+    assert transformed(sent, 0, 7) == transformed(transform, 0, 7)
