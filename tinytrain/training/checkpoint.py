@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +18,28 @@ import numpy as np
 from tinytrain.device import CPU, move
 from tinytrain.errors import StorageError, WeightsError
 from tinytrain.generator import get_rng_state, set_rng_state
-from tinytrain.nn import Module
-from tinytrain.optim import Optimizer
-from tinytrain.optim.schedules import Schedule
 from tinytrain.tensor import Tensor, wrap
+from tinytrain.training.experiment import Experiment
 from tinytrain.training.run_folder import RunFolder
 from tinytrain.weights.bundle import arrays_of
 
 FILE = "checkpoint/state.safetensors"
 
 
-def save_checkpoint(
-    folder: RunFolder, model: Module, optimizer: Optimizer, schedule: Schedule, progress: dict[str, Any]
-) -> None:
+def save_checkpoint(folder: RunFolder, e: Experiment, progress: dict[str, Any]) -> None:
     """Save the state of a training.
 
     Args:
         folder: of the run.
-        model: whose weights and buffers are saved.
-        optimizer: whose state and options are saved.
-        schedule: whose state is saved.
+        e: whose model, average, optimizer and schedule are saved.
         progress: whatever else is needed, in JSON's terms.
     """
     from safetensors.numpy import save_file
 
-    arrays = {f"model/{name}": array for name, array in arrays_of(model.state_dict()).items()}
-    state = optimizer.state_dict()
+    arrays = _prefixed("model", e.model.state_dict())
+    if e.average is not None:
+        arrays |= _prefixed("average", e.average.state_dict())
+    state = e.optimizer.state_dict()
     numbers: dict[str, dict[str, Any]] = {}
     for param, remembered in state["state"].items():
         for key, value in remembered.items():
@@ -55,14 +52,15 @@ def save_checkpoint(
     document = {
         "sha256": _digest(arrays),
         "optimizer": {"groups": state["param_groups"], "numbers": numbers},
-        "schedule": schedule.state_dict(),
+        "schedule": e.schedule.state_dict(),
+        "average_updates": None if e.average is None else e.average.num_updates,
         "progress": progress,
     }
     with folder.replacing(FILE) as path:
         save_file(arrays, os.fspath(path), metadata={"checkpoint": json.dumps(document)})
 
 
-def load_checkpoint(folder: RunFolder, model: Module, optimizer: Optimizer, schedule: Schedule) -> dict[str, Any]:
+def load_checkpoint(folder: RunFolder, e: Experiment) -> dict[str, Any]:
     """Put a training back into the state that was saved; return the `progress` saved with it.
 
     Raises:
@@ -70,7 +68,9 @@ def load_checkpoint(folder: RunFolder, model: Module, optimizer: Optimizer, sche
         WeightsError: the checkpoint is damaged.
     """
     arrays, document = _read(folder.path / FILE)
-    model.load_state_dict({name[len("model/") :]: wrap(a) for name, a in arrays.items() if name.startswith("model/")})
+    e.model.load_state_dict(_under("model", arrays))
+    if e.average is not None:
+        e.average.load_state_dict(_under("average", arrays), document["average_updates"])
     remembered: dict[int, dict[str, Any]] = {
         int(param): dict(values) for param, values in document["optimizer"]["numbers"].items()
     }
@@ -78,10 +78,19 @@ def load_checkpoint(folder: RunFolder, model: Module, optimizer: Optimizer, sche
         if name.startswith("optimizer/"):
             _, param, key = name.split("/")
             remembered.setdefault(int(param), {})[key] = wrap(array)
-    optimizer.load_state_dict({"state": remembered, "param_groups": document["optimizer"]["groups"]})
-    schedule.load_state_dict(document["schedule"])
+    e.optimizer.load_state_dict({"state": remembered, "param_groups": document["optimizer"]["groups"]})
+    e.schedule.load_state_dict(document["schedule"])
     set_rng_state(wrap(arrays["random"]))
     return document["progress"]
+
+
+def _prefixed(kind: str, state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {f"{kind}/{name}": array for name, array in arrays_of(state).items()}
+
+
+def _under(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    prefix = f"{kind}/"
+    return {name.removeprefix(prefix): wrap(array) for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -11,6 +11,9 @@ from tinytrain.device import device as Device
 from tinytrain.optim import Optimizer
 from tinytrain.optim.schedules import Schedule
 from tinytrain.tensor import Tensor
+from tinytrain.training.ema import WeightAverage
+from tinytrain.training.freezing import Freezing
+from tinytrain.training.selection import EarlyStopping, Metric
 from tinytrain.utils.data import DataLoader
 
 
@@ -34,6 +37,11 @@ class Experiment:
         epochs: passes over the training data.
         clip_grad_norm: the largest norm of all gradients together, None for any.
         clip_grad_value: the largest absolute value of a gradient element, None for any.
+        accumulate_steps: batches whose gradients make one step of the optimizer.
+        best_metric: what the best epoch is chosen by, on the validation set.
+        early_stopping: when to end before `epochs`, None for never.
+        average: of the weights, judged and saved instead of the weights themselves, None for none.
+        freezing: the parts that do not learn, None for none.
         log_every: batches between two reports.
         config_yaml: the config in force, with the origin of every value, for the run folder.
         bundle: what a weights file says of itself: model config, evaluation transforms.
@@ -54,6 +62,16 @@ class Experiment:
     epochs: int
     clip_grad_norm: float | None = None
     clip_grad_value: float | None = None
+    accumulate_steps: int = 1
+    best_metric: Metric = "top1"
+    early_stopping: EarlyStopping | None = None
+    average: WeightAverage | None = None
+    freezing: Freezing | None = None
     log_every: int = 50
     config_yaml: str = ""
     bundle: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of the optimizer in an epoch, one for every `accumulate_steps` batches."""
+        return -(-len(self.train) // self.accumulate_steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -11,13 +12,14 @@ from tinytrain import __version__
 from tinytrain.device import synchronize
 from tinytrain.errors import TinytrainError
 from tinytrain.inspection import count_macs, count_parameters
-from tinytrain.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytrain.training.checkpoint import load_checkpoint, save_checkpoint
 from tinytrain.training.evaluation import evaluate
 from tinytrain.training.events import EpochResult, Events
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.metrics import Meter, Scores
 from tinytrain.training.run_folder import RunFolder
+from tinytrain.training.selection import is_better
+from tinytrain.training.step import groups_of, learn
 from tinytrain.utils.data import DataLoader
 from tinytrain.weights import Bundle, load_bundle, save_bundle, weights_sha256
 from tinytrain.weights.bundle import arrays_of
@@ -51,8 +53,9 @@ def train(
 ) -> RunResult:
     """Train a model and keep its results in a run folder.
 
-    The best weights are those of the epoch with the highest validation accuracy (the lowest loss among equals), or
-    the last epoch's where there is no validation set; the validation and test scores of the summary are theirs.
+    The best weights are those of the epoch with the best validation score (the lowest loss among equals), or the last
+    epoch's where there is no validation set; the validation and test scores of the summary are theirs. Where weights
+    are averaged, it is the average that is judged and saved as the best.
 
     Args:
         experiment: what is trained, and how.
@@ -68,55 +71,54 @@ def train(
     e = experiment
     history: list[EpochResult] = []
     if resume:
-        saved = load_checkpoint(folder, e.model, e.optimizer, e.schedule)
+        saved = load_checkpoint(folder, e)
         history = [_epoch_from_json(row) for row in saved["epochs"]]
     else:
         folder.write_text("config.yaml", e.config_yaml)
     events.begin(folder.path, e.epochs, len(history), len(e.train))
-    for epoch in range(len(history), e.epochs):
-        result = _run_epoch(e, epoch, history, events)
+    while len(history) < e.epochs and not _is_enough(e, history):
+        result = _run_epoch(e, len(history), history, events)
         history.append(result)
         _save_weights(e, folder, "last.safetensors")
         if result.is_best:
-            _save_weights(e, folder, "best.safetensors")
+            with _judged_weights(e):
+                _save_weights(e, folder, "best.safetensors")
         folder.write_metrics(history)
-        save_checkpoint(folder, e.model, e.optimizer, e.schedule, {"epochs": [_epoch_to_json(r) for r in history]})
+        save_checkpoint(folder, e, {"epochs": [_epoch_to_json(r) for r in history]})
         events.epoch(result)
+    if e.early_stopping is not None and len(history) < e.epochs:
+        events.message(f"stopped after epoch {len(history)}: the validation {e.early_stopping.metric} got no better")
     return _finish(e, folder, history, events)
 
 
 def _run_epoch(e: Experiment, epoch: int, history: list[EpochResult], events: Events) -> EpochResult:
     """Learn from every training batch once, then look at the validation set."""
     e.model.train()
+    if e.freezing is not None:
+        e.freezing.apply(epoch)
     e.train.set_epoch(epoch)
     meter = Meter(len(e.class_names), device=e.device)
     lr = e.optimizer.param_groups[0]["lr"]
     begin = time.perf_counter()
-    for step, (images, targets) in enumerate(e.train, start=1):
-        images, targets = images.to(e.device), targets.to(e.device)
-        e.optimizer.zero_grad()
-        logits = e.model(images)
-        loss = e.loss(logits, targets)
-        loss.backward()
-        if e.clip_grad_norm is not None:
-            clip_grad_norm_(e.model.parameters(), e.clip_grad_norm)
-        if e.clip_grad_value is not None:
-            clip_grad_value_(e.model.parameters(), e.clip_grad_value)
-        e.optimizer.step()
-        meter.update(logits, targets, loss)
+    step = 0
+    for batches in groups_of(e.train, e.accumulate_steps):
         lr = e.optimizer.param_groups[0]["lr"]
+        for batch in learn(e, batches):
+            step += 1
+            meter.update(batch.logits, batch.targets, batch.loss)
+            reported = batch.loss.item() if step % e.log_every == 0 or step == len(e.train) else None
+            if reported is not None and not math.isfinite(reported):
+                raise DivergenceError(
+                    f"the loss is {reported} at epoch {epoch + 1}, step {step}",
+                    remedy="Lower train.optimizer.lr, warm up longer, or set train.clip_grad_norm",
+                )
+            events.batch(epoch + 1, step, batch.logits.shape[0], reported, lr)
         e.schedule.step()
-        reported = loss.item() if step % e.log_every == 0 or step == len(e.train) else None
-        if reported is not None and not math.isfinite(reported):
-            raise DivergenceError(
-                f"the loss is {reported} at epoch {epoch + 1}, step {step}",
-                remedy="Lower train.optimizer.lr, warm up longer, or set train.clip_grad_norm",
-            )
-        events.batch(epoch + 1, step, images.shape[0], reported, lr)
     synchronize(e.device)
     seconds = time.perf_counter() - begin
     scores = meter.scores()
-    val = None if e.val is None else _evaluate(e, e.val)
+    with _judged_weights(e):
+        val = None if e.val is None else _evaluate(e, e.val)
     e.schedule.end_epoch(scores.loss if val is None else val.loss)
     return EpochResult(
         epoch=epoch + 1,
@@ -125,12 +127,17 @@ def _run_epoch(e: Experiment, epoch: int, history: list[EpochResult], events: Ev
         val=val,
         seconds=seconds,
         images_per_second=scores.count / seconds,
-        is_best=val is None or all(_is_better(val, earlier.val) for earlier in history),
+        is_best=val is None or all(each.val is None or is_better(val, each.val, e.best_metric) for each in history),
     )
 
 
-def _is_better(scores: Scores, earlier: Scores | None) -> bool:
-    return earlier is None or (scores.top1, -scores.loss) > (earlier.top1, -earlier.loss)
+def _is_enough(e: Experiment, history: list[EpochResult]) -> bool:
+    return bool(history) and e.early_stopping is not None and e.early_stopping.is_due(history)
+
+
+def _judged_weights(e: Experiment) -> contextlib.AbstractContextManager[None]:
+    """Put the averaged weights in force for a while, where there is an average."""
+    return contextlib.nullcontext() if e.average is None else e.average.applied()
 
 
 def _evaluate(e: Experiment, loader: DataLoader) -> Scores:

@@ -35,6 +35,12 @@ class Scores:
         """The fraction of samples classified right."""
         return self.topk[1]
 
+    @property
+    def macro_recall(self) -> float:
+        """The mean over the classes of the fraction classified right; classes without samples do not count."""
+        actual = self.confusion.sum(axis=1)
+        return float((self.confusion.diagonal()[actual > 0] / actual[actual > 0]).mean())
+
     def per_class(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and count of each class; a ratio without samples is None."""
         right = self.confusion.diagonal()
@@ -82,10 +88,10 @@ class Meter:
 
         Args:
             logits: (n, classes).
-            targets: (n,) class indices.
+            targets: (n,) class indices, or (n, classes) probabilities, of which the highest is the class.
             loss: the mean loss of the batch.
         """
-        n = logits.shape[0]
+        n, targets = logits.shape[0], class_indices(targets)
         order = logits.argsort(dim=1, descending=True, stable=True).array[:, : self.topk[-1]]
         right = order == targets.array[:, None]
         for i, k in enumerate(self.topk):
@@ -107,3 +113,8 @@ class Meter:
             count=count,
             confusion=confusion.reshape(self.num_classes, self.num_classes),
         )
+
+
+def class_indices(targets: Tensor) -> Tensor:
+    """Return (n,) class indices of targets that are such, or of (n, classes) probabilities the likeliest classes."""
+    return targets if targets.ndim == 1 else targets.argmax(dim=1)

@@ -1,0 +1,289 @@
+"""What a training can do beyond steps on batches, each by its definition and to the bit after a stop."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinytrain as tt
+from tinytrain import nn
+from tinytrain.errors import ConfigError
+from tinytrain.optim import SGD
+from tinytrain.optim.schedules import SCHEDULES, Schedule
+from tinytrain.training import Events, Experiment, RunFolder, RunResult, Scores, train
+from tinytrain.training.ema import WeightAverage
+from tinytrain.training.events import EpochResult
+from tinytrain.training.freezing import Freezing
+from tinytrain.training.mixing import MixingCollate
+from tinytrain.training.parameter_groups import block_numbers, parameter_groups
+from tinytrain.training.selection import EarlyStopping, is_better
+from tinytrain.utils.data import DataLoader, TensorDataset
+from tinytrain.weights import load_bundle
+
+
+def network() -> nn.Sequential:
+    tt.manual_seed(1)
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()), nn.Flatten(), nn.Linear(16, 3)
+    )
+
+
+def experiment(model: nn.Module | None = None, *, batch_size: int = 8, collate_fn: Any = None, **options: Any) -> Any:
+    """Three classes of 4x4 images; `options` are those of the experiment."""
+    generator = tt.Generator().manual_seed(5)
+    targets = tt.arange(46) % 3
+    images = 0.3 * tt.randn(46, 1, 4, 4, generator=generator)
+    images[tt.arange(46), 0, targets, targets] += 2.0
+    data = TensorDataset(images, targets)
+    model = model or network()
+    optimizer = options.pop("optimizer", None) or SGD(model.parameters(), lr=0.1, momentum=0.9)
+    held_out = DataLoader(data, 16)
+    return Experiment(
+        name="toy",
+        seed=1,
+        device=tt.device("cpu"),
+        model=model,
+        train=DataLoader(data, batch_size, shuffle=True, seed=1, collate_fn=collate_fn),
+        val=held_out,
+        test=None,
+        class_names=["a", "b", "c"],
+        input_shape=(1, 4, 4),
+        loss=nn.CrossEntropyLoss(),
+        optimizer=optimizer,
+        schedule=Schedule(SCHEDULES["constant"](optimizer, 4, 6)),
+        config_yaml="name: toy\n",
+        bundle={"model": {"layers": []}, "eval_transforms": ["ToTensor"]},
+        **{"epochs": 3, **options},
+    )
+
+
+def run(e: Experiment, path: Path, **options: Any) -> RunResult:
+    path.mkdir(exist_ok=True)
+    return train(e, RunFolder(path), **options)
+
+
+class StopAfter(Events):
+    def __init__(self, epoch: int):
+        self.last = epoch
+
+    def epoch(self, result: EpochResult) -> None:
+        if result.epoch == self.last:
+            raise KeyboardInterrupt
+
+
+def averaged() -> Experiment:
+    e = experiment()
+    return dataclasses.replace(e, average=WeightAverage(e.model, 0.9))
+
+
+def frozen() -> Experiment:
+    e = experiment()
+    return dataclasses.replace(e, freezing=Freezing(e.model, ["0"], until_epoch=2))
+
+
+def grouped() -> Experiment:
+    model = network()
+    groups = parameter_groups(model, 0.1, scales={"0": 0.1}, decay_norm_and_bias=False)
+    return experiment(model, optimizer=SGD(groups, lr=0.1, momentum=0.9, weight_decay=1e-3))
+
+
+FEATURES = {
+    "average": averaged,
+    "freezing": frozen,
+    "groups": grouped,
+    "accumulation": lambda: experiment(accumulate_steps=4),
+    "stopping": lambda: experiment(epochs=30, early_stopping=EarlyStopping(2, "top1")),
+    "mixing": lambda: experiment(collate_fn=MixingCollate(3, mixup_alpha=0.4, cutmix_alpha=1.0)),
+}
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_training_goes_on_to_the_bit_where_it_was_stopped(feature: str, tmp_path: Path):
+    whole = run(FEATURES[feature](), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(FEATURES[feature](), tmp_path / "parts", events=StopAfter(1))
+    tt.manual_seed(999)
+    resumed = run(FEATURES[feature](), tmp_path / "parts", resume=True)
+    assert resumed.summary["weights_sha256"] == whole.summary["weights_sha256"]
+    assert resumed.summary["val"] == whole.summary["val"]
+    assert [each.val.loss for each in resumed.epochs] == [each.val.loss for each in whole.epochs]
+
+
+def test_the_average_follows_its_formula():
+    model = nn.Linear(1, 1, bias=False)
+    average = WeightAverage(model, 0.15)
+    expected = first = model.weight.item()
+    for t, weight in enumerate([first + 1.0, first - 2.0, first + 4.0]):
+        with tt.no_grad():
+            model.weight.fill_(weight)
+        average.update()
+        decay = min(0.15, (1 + t) / (10 + t))  # 0.1, then 0.15 twice
+        expected = decay * expected + (1 - decay) * weight
+    assert average.state_dict()["weight"].item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_model_has_the_average_for_a_while_and_its_own_weights_again():
+    model = network()
+    average = WeightAverage(model, 0.9)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with tt.no_grad():
+        for parameter in model.parameters():
+            parameter += 1.0
+    with average.applied():
+        assert all((value == before[name]).all().item() for name, value in model.state_dict().items())
+    assert (model[2].weight == before["2.weight"] + 1.0).all().item()
+
+
+def test_the_best_weights_are_the_averaged_ones(tmp_path: Path):
+    e = averaged()
+    result = run(e, tmp_path)
+    best, last = (load_bundle(tmp_path / f"{name}.safetensors").weights for name in ("best", "last"))
+    assert not np.array_equal(best["2.weight"], last["2.weight"])
+    if result.summary["best_epoch"] == 3:
+        assert np.array_equal(best["2.weight"], e.average.state_dict()["2.weight"].numpy())
+
+
+def linear_model() -> nn.Module:
+    tt.manual_seed(1)
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+
+def test_accumulated_batches_count_as_one_and_a_shorter_last_group_by_its_images(tmp_path: Path):
+    # 46 images: batches of 8 in threes are steps of 24 and 22 images, the last batch having 6.
+    small = run(experiment(linear_model(), accumulate_steps=3), tmp_path / "small")
+    large = run(experiment(linear_model(), batch_size=24), tmp_path / "large")
+    for a, b in zip(small.epochs, large.epochs, strict=True):
+        assert a.train.loss == pytest.approx(b.train.loss, rel=1e-5)
+        assert a.val.loss == pytest.approx(b.val.loss, rel=1e-5)
+
+
+def scores(loss: float, *hits: int) -> Scores:
+    """Of three classes with four images each, `hits` of them right."""
+    confusion = np.diag(hits) + np.roll(np.diag([4 - hit for hit in hits]), 1, axis=1)
+    return Scores(loss, {1: sum(hits) / 12, 5: 1.0}, 12, confusion)
+
+
+@pytest.mark.parametrize(
+    ("metric", "better"), [("top1", True), ("top5", False), ("loss", False), ("macro_recall", True)]
+)
+def test_epochs_are_compared_by_the_metric_asked_for(metric: str, better: bool):
+    assert is_better(scores(0.9, 4, 3, 2), scores(0.5, 3, 3, 2), metric) is better
+
+
+def test_recall_is_averaged_over_the_classes_that_have_samples():
+    assert scores(1.0, 4, 2, 0).macro_recall == pytest.approx((1 + 0.5 + 0) / 3)
+    assert Scores(0.0, {1: 0.5}, 4, np.array([[1, 3], [0, 0]])).macro_recall == 0.25
+
+
+@pytest.mark.parametrize(("losses", "due"), [([3, 2, 2.5], False), ([3, 2, 2.5, 2.1], True), ([3, 2, 2.5, 1], False)])
+def test_a_training_is_over_when_the_last_epochs_were_no_better(losses: list[float], due: bool):
+    history = [EpochResult(i, 0.1, scores(1, 0, 0, 0), scores(x, 1, 1, 1), 1, 1, False) for i, x in enumerate(losses)]
+    assert EarlyStopping(2).is_due(history) is due
+
+
+def test_a_run_that_ends_early_says_so_and_has_fewer_epochs(tmp_path: Path):
+    messages: list[str] = []
+
+    class Listener(Events):
+        def message(self, text: str) -> None:
+            messages.append(text)
+
+    result = run(FEATURES["stopping"](), tmp_path, events=Listener())
+    assert result.summary["epochs"] == len(result.epochs) == result.summary["best_epoch"] + 2 < 30
+    assert messages == [f"stopped after epoch {len(result.epochs)}: the validation top1 got no better"]
+
+
+def test_frozen_parts_keep_their_weights_and_statistics_until_they_thaw(tmp_path: Path):
+    e = frozen()
+    first = {name: value.clone() for name, value in e.model.state_dict().items()}
+    e.epochs = 2
+    run(e, tmp_path / "frozen")
+    changed = {name for name, value in e.model.state_dict().items() if not (value == first[name]).all().item()}
+    assert changed == {"2.weight", "2.bias"}
+    thawed = frozen()
+    run(thawed, tmp_path / "thawed")
+    assert not (thawed.model[0][0].weight == first["0.0.weight"]).all().item()
+    assert not (thawed.model[0][1].running_mean == first["0.1.running_mean"]).all().item()
+
+
+def test_a_prefix_ends_where_a_name_ends():
+    model = nn.Sequential(*[nn.Linear(1, 1) for _ in range(11)])
+    Freezing(model, ["1"]).apply(0)
+    assert [i for i, layer in enumerate(model) if not layer.weight.requires_grad] == [1]
+
+
+def test_a_prefix_that_fits_nothing_is_refused_with_the_closest():
+    model = tt.models.MODELS["cnn"]()
+    with pytest.raises(ConfigError) as caught:
+        Freezing(model, ["feature"])
+    assert str(caught.value) == (
+        "no parameter's name begins with 'feature' (did you mean 'features'?). "
+        "Parts of this network: features, pool, dropout, classifier"
+    )
+
+
+def test_groups_scale_the_rate_by_the_longest_prefix():
+    model = network()
+    groups = parameter_groups(model, 0.5, scales={"0": 0.1, "0.1": 0.2})
+    assert [(group["lr"], len(group["params"])) for group in groups] == [
+        (0.5, 2),
+        (pytest.approx(0.1), 2),
+        (pytest.approx(0.05), 1),
+    ]
+    assert groups[2]["params"][0] is model[0][0].weight
+
+
+def test_no_decay_is_for_everything_of_one_dimension():
+    model = network()
+    decaying, other = parameter_groups(model, 0.5, decay_norm_and_bias=False)
+    assert [id(p) for p in decaying["params"]] == [id(model[0][0].weight), id(model[2].weight)]
+    assert "weight_decay" not in decaying
+    assert other["weight_decay"] == 0.0
+    assert [id(p) for p in other["params"]] == [id(model[0][1].weight), id(model[0][1].bias), id(model[2].bias)]
+
+
+def test_layer_decay_counts_blocks_from_the_output():
+    model = tt.models.MODELS["cnn"](widths=[4, 8], strides=[1, 1])
+    assert set(block_numbers(model).items()) == {
+        *((f"features.0.{name}", 0) for name in ("0.weight", "1.weight", "1.bias")),
+        *((f"features.1.{name}", 1) for name in ("0.weight", "1.weight", "1.bias")),
+        ("classifier.weight", 2),
+        ("classifier.bias", 2),
+    }
+    groups = parameter_groups(model, 1.0, layer_decay=0.5)
+    assert [group["lr_scale"] for group in groups] == [1.0, 0.5, 0.25]
+
+
+def test_a_normalisation_by_itself_belongs_to_the_block_before_it():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1, self.fc = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)
+
+    assert block_numbers(Net()) == {
+        "conv1.weight": 0,
+        "conv1.bias": 0,
+        "bn1.weight": 0,
+        "bn1.bias": 0,
+        "fc.weight": 1,
+        "fc.bias": 1,
+    }
+
+
+def test_mixed_batches_depend_on_seed_epoch_and_batch_alone():
+    def batches(workers: int, epoch: int) -> list[np.ndarray]:
+        data = TensorDataset(tt.arange(12).reshape(12, 1, 1, 1).float(), tt.arange(12) % 3)
+        mixing = MixingCollate(3, mixup_alpha=0.5)
+        loader = DataLoader(data, 4, seed=3, num_workers=workers, collate_fn=mixing)
+        loader.set_epoch(epoch)
+        return [labels.numpy() for _, labels in loader]
+
+    here, there, later = batches(0, 0), batches(2, 0), batches(0, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
+    assert not np.array_equal(here[0], later[0])
+    assert all(np.allclose(rows.sum(axis=1), 1) for rows in here)
+    assert not np.array_equal(here[0].max(axis=1), here[1].max(axis=1))

@@ -1,0 +1,37 @@
+"""Parts of a network that do not learn, for the whole training or up to an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tinytrain import nn
+from tinytrain.training.names import check_prefixes, lies_under
+
+
+class Freezing:
+    """Keeps what lies under some names as it is: parameters, and the running statistics of normalisation.
+
+    Frozen modules stay in evaluation mode, so that they compute what they did where they come from.
+
+    Args:
+        model: the network.
+        prefixes: beginnings of the names of modules or parameters.
+        until_epoch: the epoch, from 0, at which all of them begin to learn; None: never.
+
+    Raises:
+        ConfigError: a prefix fits no parameter.
+    """
+
+    def __init__(self, model: nn.Module, prefixes: Sequence[str], *, until_epoch: int | None = None):
+        check_prefixes(model, prefixes)
+        self.until_epoch = until_epoch
+        self._parameters = [p for name, p in model.named_parameters() if lies_under(name, prefixes)]
+        self._modules = [module for name, module in model.named_modules() if lies_under(name, prefixes)]
+
+    def apply(self, epoch: int) -> None:
+        """Freeze or thaw for an epoch, from 0; the model is in training mode already."""
+        is_frozen = self.until_epoch is None or epoch < self.until_epoch
+        for parameter in self._parameters:
+            parameter.requires_grad_(not is_frozen)
+        for module in self._modules:
+            module.train(not is_frozen)

@@ -1,0 +1,80 @@
+"""Parameters in groups with learning rates and weight decays of their own, as an optimizer takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tinytrain import nn
+from tinytrain.training.names import check_prefixes, lies_under
+
+
+def parameter_groups(
+    model: nn.Module,
+    lr: float,
+    *,
+    scales: Mapping[str, float] | None = None,
+    layer_decay: float = 1.0,
+    decay_norm_and_bias: bool = True,
+) -> list[dict[str, Any]]:
+    """Return the groups of a network's parameters, the one with the highest learning rate first.
+
+    Args:
+        model: the network.
+        lr: learning rate where nothing scales it.
+        scales: factors of the rate by the beginning of a parameter's name; the longest that fits counts.
+        layer_decay: a further factor for every block that lies between a parameter's own and the last one
+            (Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018, section 3.2).
+        decay_norm_and_bias: whether `weight_decay` acts on parameters of one dimension at most, too: biases, and
+            scales and shifts of normalisation.
+
+    Returns:
+        Dicts with `params`, `lr`, `lr_scale` and, where it does not act, `weight_decay`.
+
+    Raises:
+        ConfigError: a name in `scales` fits no parameter.
+    """
+    scales = scales or {}
+    check_prefixes(model, list(scales))
+    blocks = block_numbers(model)
+    last = max(blocks.values(), default=0)
+    members: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        fitting = [prefix for prefix in scales if lies_under(name, [prefix])]
+        scale = scales[max(fitting, key=len)] if fitting else 1.0
+        scale *= layer_decay ** (last - blocks[name])
+        decays = decay_norm_and_bias or parameter.ndim > 1
+        members.setdefault((scale, decays), []).append(parameter)
+    ordered = sorted(members.items(), key=lambda item: (-item[0][0], not item[0][1]))
+    return [
+        {"params": params, "lr": lr * scale, "lr_scale": scale, **({} if decays else {"weight_decay": 0.0})}
+        for (scale, decays), params in ordered
+    ]
+
+
+def block_numbers(model: nn.Module) -> dict[str, int]:
+    """Return the number of every parameter's block, from 0 at the input, by the parameter's name.
+
+    Blocks are the parts at the top of the network; one that is an `nn.Sequential` or `nn.ModuleList` counts by its
+    own parts. A normalisation of its own belongs to the block before it.
+    """
+    blocks: list[str] = []
+    numbers = {}
+    for name, _ in model.named_parameters():
+        block = _block_name(model, name)
+        if block not in blocks and not (blocks and _is_norm(model, block)):
+            blocks.append(block)
+        numbers[name] = len(blocks) - 1
+    return numbers
+
+
+def _block_name(model: nn.Module, name: str) -> str:
+    """Return the name of the part of the network that a parameter's block is."""
+    first, *rest = name.split(".")
+    is_list = len(rest) > 1 and isinstance(model.get_submodule(first), (nn.Sequential, nn.ModuleList))
+    return f"{first}.{rest[0]}" if is_list else first
+
+
+def _is_norm(model: nn.Module, block: str) -> bool:
+    """Return whether a part has parameters of one dimension at most, as a normalisation does."""
+    return all(p.ndim <= 1 for name, p in model.named_parameters() if lies_under(name, [block]))

@@ -1,0 +1,65 @@
+"""One step of the optimizer: gradients of one batch, or of several as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+from tinytrain.nn.utils import clip_grad_norm_, clip_grad_value_
+from tinytrain.tensor import Tensor
+from tinytrain.training.experiment import Experiment
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A batch that was learned, with what the network made of it.
+
+    Attributes:
+        logits: (n, classes).
+        targets: (n,) class indices, or (n, classes) probabilities.
+        loss: the mean of the batch, a scalar.
+    """
+
+    logits: Tensor
+    targets: Tensor
+    loss: Tensor
+
+
+def learn(e: Experiment, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Learned]:
+    """Take one step with the mean gradient of all images of some batches.
+
+    Each batch's mean loss counts by its share of the images, so a smaller last batch does not count for more.
+
+    Args:
+        e: whose model changes.
+        batches: images and targets, one at least.
+    """
+    e.optimizer.zero_grad()
+    num_images = sum(len(images) for images, _ in batches)
+    learned = []
+    for images, targets in batches:
+        images, targets = images.to(e.device), targets.to(e.device)
+        logits = e.model(images)
+        loss = e.loss(logits, targets)
+        share = len(images) / num_images
+        (loss if share == 1 else loss * share).backward()
+        learned.append(Learned(logits.detach(), targets, loss.detach()))
+    if e.clip_grad_norm is not None:
+        clip_grad_norm_(e.model.parameters(), e.clip_grad_norm)
+    if e.clip_grad_value is not None:
+        clip_grad_value_(e.model.parameters(), e.clip_grad_value)
+    e.optimizer.step()
+    if e.average is not None:
+        e.average.update()
+    return learned
+
+
+def groups_of(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield lists of `size` items in order; the last may be shorter."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
