@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tinytrain import nn
 from tinytrain.config import config_from_values
-from tinytrain.config.build import build_experiment, build_loss
+from tinytrain.config.build import build_experiment, build_loss, with_class_weights
 from tinytrain.errors import ConfigError
 from tinytrain.optim import SGD
 
@@ -93,3 +94,71 @@ def test_a_layer_whose_arguments_do_not_go_together_is_refused_by_place():
 def test_class_weights_become_a_tensor():
     loss = build_loss("cross_entropy", {"weight": [1.0, 2.0]})
     assert loss.weight.tolist() == [1.0, 2.0]
+
+
+def test_balanced_class_weights_make_every_class_count_the_same():
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    weight = with_class_weights({"weight": "balanced"}, labels, 3)["weight"]
+    assert weight == pytest.approx([6 / 9, 6 / 3, 6 / 6])
+    assert [w * n for w, n in zip(weight, (3, 1, 2), strict=True)] == pytest.approx([2, 2, 2])
+
+
+@pytest.mark.parametrize("weight", ["even", [1.0], {"a": 1}, ["1"] * 10])
+def test_class_weights_that_are_no_number_a_class_are_refused(weight: Any):
+    config = config_from_values(values(train={"loss": {"name": "cross_entropy", "weight": weight}}))
+    with pytest.raises(
+        ConfigError, match=r"train\.loss: `weight` must be balanced or a list of 10 numbers, one a class"
+    ):
+        build_experiment(config)
+
+
+def test_the_features_of_a_training_come_from_their_keys():
+    train = {
+        "epochs": 2,
+        "accumulate_steps": 4,
+        "ema_decay": 0.99,
+        "best_metric": "macro_recall",
+        "early_stopping": {"patience": 3},
+        "mixup_alpha": 0.2,
+        "optimizer": {
+            "name": "sgd",
+            "lr": 0.5,
+            "weight_decay": 0.1,
+            "groups": [{"prefix": "features", "lr_scale": 0.1}],
+            "decay_norm_and_bias": False,
+        },
+    }
+    experiment = build_experiment(config_from_values(values(train=train)))
+    assert experiment.accumulate_steps == 4
+    assert experiment.steps_per_epoch == 6  # 1,442 - 145 images in 21 batches of 64
+    assert experiment.average.decay == 0.99
+    assert experiment.best_metric == "macro_recall"
+    assert (experiment.early_stopping.patience, experiment.early_stopping.metric) == (3, "loss")
+    groups = experiment.optimizer.param_groups
+    assert [(group["lr"], group["weight_decay"]) for group in groups] == [
+        (0.5, 0.1),
+        (0.5, 0.0),
+        (pytest.approx(0.05), 0.1),
+        (pytest.approx(0.05), 0.0),
+    ]
+    _, labels = next(iter(experiment.train))
+    assert labels.shape == (64, 10)
+
+
+def test_one_cycle_keeps_the_proportions_of_groups():
+    train = {
+        "optimizer": {"name": "sgd", "groups": [{"prefix": "features", "lr_scale": 0.1}]},
+        "schedule": {"name": "one_cycle", "max_lr": 1.0, "div_factor": 10.0, "cycle_momentum": False},
+    }
+    groups = build_experiment(config_from_values(values(train=train))).optimizer.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([0.1, 0.01])
+
+
+def test_early_stopping_needs_a_validation_set():
+    config = config_from_values(
+        {**values(train={"early_stopping": {"patience": 1}}), "data": {"dataset": "digits", "val_fraction": 0.0}}
+    )
+    with pytest.raises(
+        ConfigError, match=r"train\.early_stopping: early stopping needs a validation set.*val_fraction"
+    ):
+        build_experiment(config)

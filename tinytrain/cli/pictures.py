@@ -15,11 +15,12 @@ def draw_train_batch(experiment: Experiment, folder: RunFolder) -> None:
     """Write `train_batch.png`: the first images of the first epoch as the network gets them, in their true colours."""
     from tinytrain.datasets.samples import transform_of
     from tinytrain.report.grids import draw_grid, labelled
+    from tinytrain.training.metrics import class_indices
 
     experiment.train.set_epoch(0)
     images, targets = next(iter(experiment.train))
     transform, names = transform_of(experiment.train.dataset), experiment.class_names
-    shown = zip(images[:NUM_IMAGES], targets[:NUM_IMAGES].tolist(), strict=True)
+    shown = zip(images[:NUM_IMAGES], class_indices(targets)[:NUM_IMAGES].tolist(), strict=True)
     sheet = draw_grid([labelled(image, names[target], transform=transform) for image, target in shown])
     with folder.replacing("train_batch.png") as path:
         sheet.save(path)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
+
+import numpy as np
 
 from tinytrain import nn
 from tinytrain.config.origins import KeyPath, Origins, place_of
 from tinytrain.config.schema import Config, ModelSection, Step, plain_values
 from tinytrain.config.tables import LAYERS, LOSSES
 from tinytrain.datasets.catalog import Splits, load_splits
+from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, TinytrainError
 from tinytrain.generator import manual_seed
 from tinytrain.models import MODELS
 from tinytrain.ops.creation import tensor
-from tinytrain.optim import OPTIMIZERS
+from tinytrain.optim import OPTIMIZERS, Optimizer
 from tinytrain.optim.schedules import SCHEDULES, Schedule
+from tinytrain.training.ema import WeightAverage
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.mixing import MixingCollate
+from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.selection import EarlyStopping
+from tinytrain.training.views import Augmentation, Views
 from tinytrain.transforms import build_pipeline
 from tinytrain.utils.data import DataLoader
 
@@ -43,18 +51,17 @@ def build_experiment(config: Config) -> Experiment:
     manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(splits.classes), in_channels=channels, origins=origins)
     model.to(device)
-    loss = build_loss(config.train.loss.name, config.train.loss.arguments).to(device)
-
-    section = config.train.optimizer
-    with _placed(("train", "optimizer"), origins):
-        optimizer = OPTIMIZERS[section.name](model.parameters(), **section.arguments)
-    schedule_section, steps = config.train.schedule, len(train)
-    with _placed(("train", "schedule"), origins):
-        scheduler = SCHEDULES[schedule_section.name](
-            optimizer, config.train.epochs, steps, **schedule_section.arguments
+    with _placed(("train", "loss"), origins):
+        weighted = with_class_weights(config.train.loss.arguments, labels_of(splits.train), len(splits.classes))
+        loss = build_loss(config.train.loss.name, weighted).to(device)
+    optimizer = build_optimizer(config, model)
+    stopping = config.train.early_stopping
+    if stopping is not None and val is None:
+        raise ConfigError(
+            "early stopping needs a validation set, and there is none",
+            place=place_of(("train", "early_stopping"), origins),
+            remedy="Set data.val_fraction above 0",
         )
-    schedule = Schedule(scheduler, warmup_steps=round(schedule_section.warmup_epochs * steps))
-
     return Experiment(
         name=config.name,
         seed=config.seed,
@@ -67,10 +74,14 @@ def build_experiment(config: Config) -> Experiment:
         input_shape=(channels, height, width),
         loss=loss,
         optimizer=optimizer,
-        schedule=schedule,
+        schedule=build_schedule(config, optimizer, num_batches=len(train)),
         epochs=config.train.epochs,
         clip_grad_norm=config.train.clip_grad_norm,
         clip_grad_value=config.train.clip_grad_value,
+        accumulate_steps=config.train.accumulate_steps,
+        best_metric=config.train.best_metric,
+        early_stopping=None if stopping is None else EarlyStopping(stopping.patience, stopping.metric),
+        average=None if config.train.ema_decay is None else WeightAverage(model, config.train.ema_decay),
         log_every=config.train.log_every,
         config_yaml=config.to_yaml(),
         bundle={
@@ -81,8 +92,12 @@ def build_experiment(config: Config) -> Experiment:
     )
 
 
-def load_data(config: Config) -> Splits:
+def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Splits:
     """Return the data of a config in its splits, with their transforms.
+
+    Args:
+        config: resolved.
+        augmentation: evaluation images come in these views, (v, c, h, w); None: as they are.
 
     Raises:
         ConfigError: the transforms cannot work in their order, or an option does not fit the data set.
@@ -95,12 +110,16 @@ def load_data(config: Config) -> Splits:
         )
         for name, steps in (("train", config.transforms.train), ("eval", config.transforms.eval))
     }
+    eval_transform: Callable[[Any], Any] = transforms["eval"]
+    if augmentation is not None:
+        with _placed(("transforms", "eval"), config.origins):
+            eval_transform = Views(transforms["eval"], augmentation)
     with _placed(("data", "options"), config.origins) if data.options else nullcontext():
         return load_splits(
             data.dataset,
             data.root,
             train_transform=transforms["train"],
-            eval_transform=transforms["eval"],
+            eval_transform=eval_transform,
             val_fraction=data.val_fraction,
             seed=config.seed,
             download=data.download,
@@ -110,7 +129,11 @@ def load_data(config: Config) -> Splits:
 
 def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoader | None, DataLoader | None]:
     """Return the loaders of train, val and test; None where there is no such split."""
-    train = _loader(config, splits.train, shuffle=True)
+    section = config.train
+    mixing = None
+    if section.mixup_alpha is not None or section.cutmix_alpha is not None:
+        mixing = MixingCollate(len(splits.classes), mixup_alpha=section.mixup_alpha, cutmix_alpha=section.cutmix_alpha)
+    train = _loader(config, splits.train, shuffle=True, collate_fn=mixing)
     val, test = (None if part is None else _loader(config, part, shuffle=False) for part in (splits.val, splits.test))
     return train, val, test
 
@@ -137,6 +160,34 @@ def build_model(
         return builder(num_classes=num_classes, in_channels=in_channels, **section.arguments)
 
 
+def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
+    """Return the optimizer of a config, with its groups of parameters."""
+    section = config.train.optimizer
+    with _placed(("train", "optimizer"), config.origins):
+        groups = parameter_groups(
+            model,
+            section.arguments["lr"],
+            scales={group.prefix: group.lr_scale for group in section.groups},
+            layer_decay=section.layer_decay,
+            decay_norm_and_bias=section.decay_norm_and_bias,
+        )
+        return OPTIMIZERS[section.name](groups, **section.arguments)
+
+
+def build_schedule(config: Config, optimizer: Optimizer, *, num_batches: int) -> Schedule:
+    """Return the schedule of a config.
+
+    Args:
+        config: resolved.
+        optimizer: whose learning rates it changes.
+        num_batches: in an epoch.
+    """
+    section, steps = config.train.schedule, -(-num_batches // config.train.accumulate_steps)
+    with _placed(("train", "schedule"), config.origins):
+        scheduler = SCHEDULES[section.name](optimizer, config.train.epochs, steps, **section.arguments)
+    return Schedule(scheduler, warmup_steps=round(section.warmup_epochs * steps))
+
+
 def build_loss(name: str, arguments: dict[str, Any]) -> nn.Module:
     """Return a loss; a list of class weights becomes a tensor."""
     arguments = dict(arguments)
@@ -145,18 +196,45 @@ def build_loss(name: str, arguments: dict[str, Any]) -> nn.Module:
     return LOSSES.find(name)(**arguments)
 
 
+def with_class_weights(arguments: dict[str, Any], labels: np.ndarray, num_classes: int) -> dict[str, Any]:
+    """Return a loss's arguments with a number for every class in `weight`, where there is a `weight`.
+
+    `balanced` stands for `n / (k n_c)`, with n_c of the n labels in class c and k classes, so that every class counts
+    for as much as the others.
+
+    Args:
+        arguments: of the loss.
+        labels: (n,) class indices of the training set.
+        num_classes: k.
+
+    Raises:
+        ConfigError: `weight` is neither `balanced` nor a number for each class.
+    """
+    weight = arguments.get("weight")
+    if weight == "balanced":
+        counts = np.bincount(labels, minlength=num_classes)
+        return {**arguments, "weight": (len(labels) / (num_classes * np.maximum(counts, 1))).tolist()}
+    is_list = isinstance(weight, list) and all(type(each) in (int, float) for each in weight)
+    if weight is not None and not (is_list and len(weight) == num_classes):
+        raise ConfigError(f"`weight` must be balanced or a list of {num_classes} numbers, one a class; got {weight!r}")
+    return arguments
+
+
 def image_shape(dataset: Any) -> tuple[int, int, int]:
     """Return (c, h, w) of a data set's first image, as the network gets it."""
     image = dataset[0][0]
     return tuple(image.shape)
 
 
-def _loader(config: Config, dataset: Any, *, shuffle: bool) -> DataLoader:
+def _loader(
+    config: Config, dataset: Any, *, shuffle: bool, collate_fn: Callable[[Any], Any] | None = None
+) -> DataLoader:
     return DataLoader(
         dataset,
         config.data.batch_size,
         shuffle=shuffle,
         num_workers=config.data.workers,
+        collate_fn=collate_fn,
         persistent_workers=config.data.workers > 0,
         seed=config.seed,
         skip_damaged=config.data.on_error == "skip",

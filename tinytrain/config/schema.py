@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from tinytrain.config.origins import Origins, dump_with_origins
+from tinytrain.training.selection import Metric
 
 PositiveInt = Annotated[int, Field(ge=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -125,11 +126,30 @@ class ModelSection(Section):
         return dict(self.model_extra or {})
 
 
+class GroupSection(Section):
+    """Parameters with a learning rate of their own."""
+
+    prefix: str
+    """Beginning of their names, as in `features` or `layer4.0`; the longest that fits counts."""
+
+    lr_scale: float = Field(ge=0)
+    """Factor of the optimizer's learning rate."""
+
+
 class OptimizerSection(Component):
     """The update rule; the other keys are its arguments (`lr`, `momentum`, ...)."""
 
     name: str = "sgd"
     """Which one: a name that `tinytrain list optimizers` prints."""
+
+    groups: list[GroupSection] = Field(default_factory=list)
+    """Learning rates of parts of the network, as in [{prefix: features, lr_scale: 0.1}]."""
+
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor of the learning rate for each block further from the output: 1 learns evenly, 0.7 mostly at the end."""
+
+    decay_norm_and_bias: bool = True
+    """Whether `weight_decay` acts on biases and on scales and shifts of normalisation, too."""
 
 
 class ScheduleSection(Component):
@@ -149,6 +169,16 @@ class LossSection(Component):
     """Which one: a name that `tinytrain list losses` prints."""
 
 
+class EarlyStoppingSection(Section):
+    """When a training ends before its last epoch."""
+
+    patience: PositiveInt
+    """Epochs without a better validation score after which it ends."""
+
+    metric: Metric = "loss"
+    """The score: top1, top5, macro_recall (the mean of the classes' recalls) or loss."""
+
+
 class TrainSection(Section):
     """How the network learns."""
 
@@ -164,6 +194,24 @@ class TrainSection(Section):
 
     clip_grad_value: PositiveFloat | None = None
     """Largest absolute value of a gradient's element; larger ones are cut. null: no limit."""
+
+    accumulate_steps: PositiveInt = 1
+    """Batches whose gradients make one step, as if they were one batch; normalisation sees each by itself."""
+
+    mixup_alpha: PositiveFloat | None = None
+    """Parameter of mixup's beta distribution, as 0.2; each training image is blended with another. null: none."""
+
+    cutmix_alpha: PositiveFloat | None = None
+    """Parameter of CutMix's beta distribution, as 1.0; a box of another image is put in. null: none."""
+
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the old in a moving average of the weights, as 0.999; the average is judged and saved. null: none."""
+
+    best_metric: Metric = "top1"
+    """Validation score that chooses the best epoch: top1, top5, macro_recall or loss."""
+
+    early_stopping: EarlyStoppingSection | None = None
+    """When to end before the last epoch. null: never."""
 
     log_every: PositiveInt = 50
     """Steps between two messages on the progress of an epoch."""

@@ -151,10 +151,10 @@ def one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> LRScheduler:
-    """The rate up to `max_lr` and down again over the run, the momentum the other way."""
+    """The rate up to `max_lr` (times a group's `lr_scale`) and down again over the run, the momentum the other way."""
     return OneCycleLR(
         optimizer,
-        max_lr,
+        [max_lr * group.get("lr_scale", 1.0) for group in optimizer.param_groups],
         epochs * steps_per_epoch,
         pct_start=pct_start,
         anneal_strategy=anneal_strategy,
