@@ -84,6 +84,22 @@ def test_evaluate_counts_any_number_of_guesses(finished: Path, capsys):
     assert json.loads(capsys.readouterr().out)["top10"] == 1.0
 
 
+def test_evaluate_judges_several_views_of_each_image(finished: Path, capsys):
+    reports = []
+    for options in ([], ["--tta", "flip"]):
+        assert run(["evaluate", str(finished), "--json", *options]) == 0
+        reports.append(json.loads(capsys.readouterr().out))
+    assert reports[0]["count"] == reports[1]["count"] == 355
+    assert reports[0]["loss"] != reports[1]["loss"]
+
+
+def test_evaluate_refuses_crops_of_images_that_are_not_cropped(finished: Path, capsys):
+    assert run(["evaluate", str(finished), "--tta", "ten_crop"]) == 2
+    assert capsys.readouterr().err.endswith(
+        "transforms.eval: ten_crop needs a CenterCrop among the evaluation transforms, there are 1 others. Use flip\n"
+    )
+
+
 def test_evaluate_prints_a_table_of_the_classes(finished: Path, capsys):
     assert run(["evaluate", str(finished), "--topk", "2"]) == 0
     first, heads, *rows = capsys.readouterr().out.splitlines()
@@ -121,6 +137,15 @@ def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished:
         (["transforms.train.0=ToTensr"], "override: transforms.train.0: there is no transform called 'ToTensr' (did"),
         (["transforms.train.0={Pad: {pading: 1}}"], "override: transforms.train.0.Pad.pading: unknown key for transfo"),
         (["transforms.eval=[]"], "override: transforms.eval: the pipeline ends with a Pillow image, a model takes a "),
+        (
+            ["train.best_metric=f1"],
+            "override: train.best_metric: expected 'top1', 'top5', 'macro_recall' or 'loss', f",
+        ),
+        (
+            ["train.optimizer.groups=[{prefix: stem, lr_scale: 1}]"],
+            "CONFIG:7: train.optimizer: no parameter's name be",
+        ),
+        (["train.optimizer.layer_decay=2"], "override: train.optimizer.layer_decay: expected a number of at most 1.0"),
         (["data.options={split: x}"], "override: data.options: "),
         (["--device", "cuda:77"], "device 'cuda:77' is not available: "),
     ],

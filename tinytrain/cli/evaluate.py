@@ -18,6 +18,10 @@ def evaluate(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the data, instead of the run's.")] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which part of the data.")] = "test",
     topk: Annotated[int, typer.Option(min=1, help="Count a hit among this many best guesses, too.")] = 5,
+    tta: Annotated[
+        Literal["flip", "five_crop", "ten_crop"] | None,
+        typer.Option(help="Judge each image by the mean over several views of it."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Measure a trained model's accuracy and loss."""
@@ -30,6 +34,7 @@ def evaluate(
         data_root=None if data is None else str(data),
         split=split,
         topk=topk,
+        augmentation=tta,
     )
     if json:
         print_json(report)

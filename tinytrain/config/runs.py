@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tinytrain.config.build import build_loaders, build_loss, build_model, image_shape, load_data
 from tinytrain.config.load import config_from_values, load_config
@@ -14,9 +16,10 @@ from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.schema import Config, plain_values
 from tinytrain.device import require
 from tinytrain.errors import DataError, UsageError, WeightsError
-from tinytrain.tensor import wrap
+from tinytrain.nn import Module
 from tinytrain.training import RunFolder, evaluate
-from tinytrain.weights import load_bundle, read_safetensors
+from tinytrain.training.views import Augmentation, MeanOfViews
+from tinytrain.weights import description_in, load_bundle, load_weights, read_weights
 
 MAY_DIFFER = {"device", "data.root", "data.download", "data.workers", "train.log_every"}
 """Keys that do not change what is computed, so that a run can go on with others."""
@@ -57,8 +60,10 @@ def evaluate_weights(
     *,
     config: Config | None = None,
     data_root: str | None = None,
+    mapping: Mapping[str, str | None] | None = None,
     split: str = "test",
     topk: int = 5,
+    augmentation: Augmentation | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
     """Return how good weights are on a split, as `evaluate --json` prints it.
@@ -67,8 +72,10 @@ def evaluate_weights(
         source: a run folder or a weights file.
         config: of network, data and transforms; None: those that the weights were trained with.
         data_root: folder of the data instead of the config's.
+        mapping: names in the weights file to names in the network, as of `match_weights`.
         split: `val` or `test`.
         topk: a hit among this many best guesses is counted, beside 1 and 5.
+        augmentation: judge each image by the mean over these views of it.
         device: where to compute.
 
     Raises:
@@ -87,11 +94,12 @@ def evaluate_weights(
         }
         config = config_from_values(values, {(): os.fspath(source)})
     else:
-        weights, described = read_safetensors(source)
-        class_names = None if described is None else described["class_names"]
+        file = read_weights(source)
+        described = description_in(file)
+        weights, class_names = file.tensors, None if described is None else described["class_names"]
     if data_root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
-    splits = load_data(config)
+    splits = load_data(config, augmentation=augmentation)
     if class_names is not None and splits.classes != class_names:
         raise DataError(
             f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(class_names)}",
@@ -105,12 +113,9 @@ def evaluate_weights(
     where = require(device)
     channels, _, _ = image_shape(splits.train)
     model = build_model(config.model, num_classes=len(splits.classes), in_channels=channels, origins=config.origins)
-    try:
-        model.load_state_dict({name: wrap(array) for name, array in weights.items()})
-    except RuntimeError as error:
-        raise WeightsError(f"the weights do not fit the network: {error}", place=source) from error
+    _load_all(model, weights, mapping, source)
     scores = evaluate(
-        model.to(where),
+        (model if augmentation is None else MeanOfViews(model)).to(where),
         loader,
         build_loss("cross_entropy", {}),
         num_classes=len(splits.classes),
@@ -123,6 +128,28 @@ def evaluate_weights(
         "count": scores.count,
         "per_class": scores.per_class(splits.classes),
     }
+
+
+def _load_all(
+    model: Module,
+    weights: Mapping[str, np.ndarray],
+    mapping: Mapping[str, str | None] | None,
+    source: str | os.PathLike[str],
+) -> None:
+    """Load weights into a network, all of whose tensors they must give."""
+    try:
+        matching = load_weights(model, weights, mapping=mapping)
+    except WeightsError as error:
+        raise WeightsError(error.reason, place=source, remedy=error.remedy) from error
+    if matching.missing:
+        skipped = {row.name: row.reason for row in matching.of("skipped") if row.name is not None}
+        reasons = [f"{name}: {skipped.get(name, 'not in the file')}" for name in matching.missing[:3]]
+        more = f" and {len(matching.missing) - 3} more" if len(matching.missing) > 3 else ""
+        raise WeightsError(
+            f"the weights do not fit the network: {'; '.join(reasons)}{more}",
+            place=source,
+            remedy="`tinytrain doctor FILE` shows the file's names and shapes; --mapping renames them",
+        )
 
 
 def _flat(values: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
