@@ -142,7 +142,7 @@ class _Machine:
             expect(list, stack[-1]).extend(items)
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            expect(dict, stack[-1])[_key(key)] = value
+            expect(dict, stack[-1])[plain_key(key)] = value
         elif name == "SETITEMS":
             items = self._since_mark()
             expect(dict, stack[-1]).update(_pairs(items))
@@ -207,6 +207,17 @@ def expect(kind: type, value: Any) -> Any:
     return value
 
 
+def plain_key(value: Any) -> Any:
+    """Return the key of a dict, which must be plain: hashing what is nested deeply would exhaust the C stack.
+
+    Raises:
+        ValueError: it is something else than text, bytes, a small integer or None.
+    """
+    if not isinstance(value, (str, bytes, int, type(None))) or (isinstance(value, int) and abs(value) >= _MAX_KEY):
+        raise ValueError(f"a {type(value).__name__} is the key of a dict")
+    return value
+
+
 def _call(callee: Global, arguments: list[Any] | tuple[Any, ...]) -> Any:
     if callee.build is None:
         raise PickleError(f"the pickle calls {callee.name}, which is neither imported nor called")
@@ -216,14 +227,7 @@ def _call(callee: Global, arguments: list[Any] | tuple[Any, ...]) -> Any:
 def _pairs(items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise ValueError("a dict has a key without a value")
-    return dict(zip(map(_key, items[::2]), items[1::2], strict=True))
-
-
-def _key(value: Any) -> Any:
-    """Return a dict's key, which must be plain: hashing what is nested deeply would exhaust the C stack."""
-    if not isinstance(value, (str, bytes, int, type(None))) or (isinstance(value, int) and abs(value) >= _MAX_KEY):
-        raise ValueError(f"a {type(value).__name__} is the key of a dict")
-    return value
+    return dict(zip(map(plain_key, items[::2]), items[1::2], strict=True))
 
 
 _COLLECTIONS: dict[str, Any] = {"TUPLE": tuple, "LIST": list, "DICT": _pairs}

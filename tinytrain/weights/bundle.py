@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from tinytrain.device import CPU, move
 from tinytrain.errors import WeightsError
 from tinytrain.tensor import Tensor, wrap
+from tinytrain.weights.reading import WeightsFile, read_weights
 
 _KEY = "tinytrain"
 
@@ -65,45 +65,32 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     Raises:
         WeightsError: there is no such file, it is damaged, or it does not say which network it is for.
     """
-    weights, described = read_safetensors(path)
+    file = read_weights(path)
+    described = description_in(file)
     if described is None:
         raise WeightsError(
             "the file does not say which network it is for", place=path, remedy="Name a config with --config"
         )
     try:
         described["input_shape"] = tuple(described["input_shape"])
-        described["weights"] = {name: weights[name] for name in described["weights"]}
+        described["weights"] = {name: file.tensors[name] for name in described["weights"]}
         return Bundle(**described)
     except (TypeError, KeyError) as error:
         raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
 
 
-def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
-    """Return the arrays of a file, or of a run folder's `best.safetensors`, and what the file says of itself.
-
-    Returns:
-        Arrays by name; the other attributes of `Bundle` by name, None where the file is not one of ours.
+def description_in(file: WeightsFile) -> dict[str, Any] | None:
+    """Return what a file says of itself: the attributes of `Bundle` by name; None where the file is not one of ours.
 
     Raises:
-        WeightsError: there is no such file, or it is damaged.
+        WeightsError: it is damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    path = Path(path)
-    if path.is_dir():
-        path = path / "best.safetensors"
+    if file.format != "safetensors" or _KEY not in file.entries:
+        return None
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    except FileNotFoundError:
-        raise WeightsError("there is no such file", place=path, remedy="Name a run folder or a weights file") from None
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"the file is damaged or no .safetensors file: {error}", place=path) from error
-    try:
-        return weights, json.loads(metadata[_KEY]) if _KEY in metadata else None
-    except ValueError as error:
-        raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
+        return json.loads(file.entries[_KEY])
+    except (ValueError, RecursionError) as error:
+        raise WeightsError(f"the metadata is damaged: {error}", place=file.path) from error
 
 
 def arrays_of(state_dict: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
