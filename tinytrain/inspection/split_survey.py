@@ -23,6 +23,7 @@ MAX_SIZES_TRIED = 64
 """Images of so many different sizes are sent through the transforms."""
 
 _CHUNK = 1024
+_UNFIT = (ValueError, TypeError, RuntimeError)  # what transforms raise for images that they cannot take
 _ALIKE = {"MPO": "JPEG"}  # the first picture of a multi-picture file is a JPEG
 
 
@@ -91,7 +92,7 @@ def survey_split(
     *,
     seed: int = 0,
     measured_through: Callable[[Any], Any] | None = None,
-    watch: Callable[[int], None] = lambda images: None,
+    watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> SplitSurvey:
     """Look at every image of a split.
 
@@ -99,21 +100,22 @@ def survey_split(
         dataset: the split with its transforms.
         seed: of the run, for transforms that draw.
         measured_through: from an image to the tensor (c, h, w) whose mean and deviation are wanted; None: unwanted.
-        watch: told how many more images were looked at.
+        watch: told how many images of how many were looked at.
     """
     survey = SplitSurvey([sample_name(dataset, i) for i in range(len(dataset))], labels_of(dataset))
     if measured_through is not None:
         survey.moments = Moments()
-    if isinstance(_base(dataset), ArrayDataset):
-        _look_at_array(dataset, survey, seed, measured_through, watch)
-    else:
-        _look_at_files(dataset, survey, seed, measured_through, watch)
+    look = _look_at_array if isinstance(_base(dataset), ArrayDataset) else _look_at_files
+    if len(dataset):
+        look(dataset, survey, seed, measured_through, watch)
     if survey.moments is not None and survey.moments.count == 0:
         survey.moments = None
     return survey
 
 
-def _look_at_array(dataset: Any, survey: SplitSurvey, seed: int, through: Any, watch: Callable[[int], None]) -> None:
+def _look_at_array(
+    dataset: Any, survey: SplitSurvey, seed: int, through: Any, watch: Callable[[int, int], None]
+) -> None:
     """Fill in a survey of images that lie in memory: they have one size and one mode, and cannot be damaged."""
     plain = untransformed(dataset)
     image = plain[0][0]
@@ -123,15 +125,16 @@ def _look_at_array(dataset: Any, survey: SplitSurvey, seed: int, through: Any, w
         positions = range(start, min(start + _CHUNK, len(plain)))
         for position in positions:
             survey.fingerprints[position] = _fingerprint(plain[position][0])
-        if survey.moments is not None:
-            survey.moments.add(_batch(dataset, list(positions), through))
-        watch(len(positions))
+        _measure(survey, lambda positions=positions: _batch(dataset, list(positions), through))  # type: ignore[misc]
+        watch(positions.stop, len(plain))
 
 
-def _look_at_files(dataset: Any, survey: SplitSurvey, seed: int, through: Any, watch: Callable[[int], None]) -> None:
+def _look_at_files(
+    dataset: Any, survey: SplitSurvey, seed: int, through: Any, watch: Callable[[int, int], None]
+) -> None:
     plain = untransformed(dataset)
     for position, path in enumerate(_paths(dataset)):
-        watch(1)
+        watch(position, len(plain))
         try:
             image = plain[position][0]
         except DataError as error:
@@ -145,8 +148,7 @@ def _look_at_files(dataset: Any, survey: SplitSurvey, seed: int, through: Any, w
             _try_transforms(dataset, position, image, survey, seed)
         survey.sizes[image.size] += 1
         survey.fingerprints[position] = _fingerprint(image)
-        if survey.moments is not None and survey.unfit is None:
-            survey.moments.add(move(through(image).array, CPU)[None])
+        _measure(survey, lambda image=image: move(through(image).array, CPU)[None])  # type: ignore[misc]
 
 
 def _look_at_header(path: str) -> tuple[str, str | None]:
@@ -172,8 +174,17 @@ def _try_transforms(dataset: Any, position: int, image: Any, survey: SplitSurvey
         with sample_stream(seed, 0, position):
             result = transform_of(dataset)(image)
         survey.shapes.setdefault(tuple(result.shape), name)
-    except (ValueError, TypeError, RuntimeError) as error:
+    except _UNFIT as error:
         survey.unfit = survey.unfit or (f"{name} ({image.width}x{image.height})", str(error))
+
+
+def _measure(survey: SplitSurvey, values: Callable[[], np.ndarray]) -> None:
+    """Take pixels (n, c, h, w) into the moments; images that do not get through leave none to be told."""
+    if survey.moments is not None:
+        try:
+            survey.moments.add(values())
+        except _UNFIT:
+            survey.moments = None
 
 
 def _batch(dataset: Any, positions: list[int], through: Any) -> np.ndarray:
