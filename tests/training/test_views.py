@@ -31,7 +31,7 @@ def test_crops_take_the_place_of_the_centre_crop(augmentation: str, count: int):
 
 
 def test_crops_without_a_centre_crop_are_refused():
-    with pytest.raises(ConfigError, match="ten_crop needs a CenterCrop among the evaluation transforms.* Use flip"):
+    with pytest.raises(ConfigError, match=r"ten_crop needs a CenterCrop among the evaluation transforms.* Use flip"):
         Views(Compose([ToTensor()]), "ten_crop")
 
 
