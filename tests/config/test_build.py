@@ -71,7 +71,7 @@ def test_a_list_of_layers_is_a_network():
     ("layer", "message"),
     [
         ("Conv2D", "model.layers.0: there is no layer called 'Conv2D' (did you mean 'Conv2d'?)"),
-        ({"Linear": {"in_features": 4}}, "model.layers.0.Linear: layer 'Linear' needs the key 'out_features'"),
+        ({"Conv2d": {"in_channels": 1}}, "model.layers.0.Conv2d: layer 'Conv2d' needs the key 'out_channels'"),
         (
             {"ReLU": {"inplce": True}},
             "model.layers.0.ReLU.inplce: unknown key for layer 'ReLU' (did you mean 'inplace'",

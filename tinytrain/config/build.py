@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from tinytrain import nn
-from tinytrain.config.origins import KeyPath, Origins, place_of
-from tinytrain.config.schema import Config, ModelSection, Step, plain_values
-from tinytrain.config.tables import LAYERS, LOSSES
+from tinytrain.config.layers import build_layers
+from tinytrain.config.origins import Origins, place_of
+from tinytrain.config.problems import placed
+from tinytrain.config.schema import Config, ModelSection, plain_values
+from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import Splits, load_splits
 from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
-from tinytrain.errors import ConfigError, TinytrainError
+from tinytrain.errors import ConfigError
 from tinytrain.generator import manual_seed
 from tinytrain.models import MODELS
 from tinytrain.ops.creation import tensor
@@ -46,12 +48,12 @@ def build_experiment(config: Config) -> Experiment:
     device = require(config.device)
     splits = load_data(config)
     train, val, test = build_loaders(config, splits)
-    channels, height, width = image_shape(splits.train)
+    input_shape = image_shape(splits.train)
 
     manual_seed(config.seed)
-    model = build_model(config.model, num_classes=len(splits.classes), in_channels=channels, origins=origins)
+    model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=origins)
     model.to(device)
-    with _placed(("train", "loss"), origins):
+    with placed(("train", "loss"), origins):
         weighted = with_class_weights(config.train.loss.arguments, labels_of(splits.train), len(splits.classes))
         loss = build_loss(config.train.loss.name, weighted).to(device)
     optimizer = build_optimizer(config, model)
@@ -71,7 +73,7 @@ def build_experiment(config: Config) -> Experiment:
         val=val,
         test=test,
         class_names=splits.classes,
-        input_shape=(channels, height, width),
+        input_shape=input_shape,
         loss=loss,
         optimizer=optimizer,
         schedule=build_schedule(config, optimizer, num_batches=len(train)),
@@ -112,9 +114,9 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Sp
     }
     eval_transform: Callable[[Any], Any] = transforms["eval"]
     if augmentation is not None:
-        with _placed(("transforms", "eval"), config.origins):
+        with placed(("transforms", "eval"), config.origins):
             eval_transform = Views(transforms["eval"], augmentation)
-    with _placed(("data", "options"), config.origins) if data.options else nullcontext():
+    with placed(("data", "options"), config.origins) if data.options else nullcontext():
         return load_splits(
             data.dataset,
             data.root,
@@ -139,14 +141,14 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
 
 
 def build_model(
-    section: ModelSection, *, num_classes: int, in_channels: int, origins: Origins | None = None
+    section: ModelSection, *, num_classes: int, input_shape: Sequence[int], origins: Origins | None = None
 ) -> nn.Module:
     """Return the network of a config, with fresh weights.
 
     Args:
         section: a name with arguments, or a list of layers.
         num_classes: of the data.
-        in_channels: of the images.
+        input_shape: (c, h, w) of an image.
         origins: of the config, for messages.
 
     Raises:
@@ -154,16 +156,16 @@ def build_model(
     """
     origins = origins or {}
     if section.layers is not None:
-        return nn.Sequential(*(_layer(step, i, origins) for i, step in enumerate(section.layers)))
+        return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
     builder = MODELS.find(str(section.name))
-    with _placed(("model",), origins):
-        return builder(num_classes=num_classes, in_channels=in_channels, **section.arguments)
+    with placed(("model",), origins):
+        return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
 
 
 def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
     """Return the optimizer of a config, with its groups of parameters."""
     section = config.train.optimizer
-    with _placed(("train", "optimizer"), config.origins):
+    with placed(("train", "optimizer"), config.origins):
         groups = parameter_groups(
             model,
             section.arguments["lr"],
@@ -183,7 +185,7 @@ def build_schedule(config: Config, optimizer: Optimizer, *, num_batches: int) ->
         num_batches: in an epoch.
     """
     section, steps = config.train.schedule, -(-num_batches // config.train.accumulate_steps)
-    with _placed(("train", "schedule"), config.origins):
+    with placed(("train", "schedule"), config.origins):
         scheduler = SCHEDULES[section.name](optimizer, config.train.epochs, steps, **section.arguments)
     return Schedule(scheduler, warmup_steps=round(section.warmup_epochs * steps))
 
@@ -239,23 +241,3 @@ def _loader(
         seed=config.seed,
         skip_damaged=config.data.on_error == "skip",
     )
-
-
-def _layer(step: Step, index: int, origins: Origins) -> nn.Module:
-    with _placed(("model", "layers", index), origins):
-        return LAYERS.find(step.name)(**step.arguments)
-
-
-@contextmanager
-def _placed(path: KeyPath, origins: Origins) -> Iterator[None]:
-    """Give an error of a builder the place of the section that asked for it."""
-    try:
-        yield
-    except ConfigError as error:
-        if error.place is not None:
-            raise
-        raise ConfigError(error.reason, place=place_of(path, origins), remedy=error.remedy) from error
-    except TinytrainError:
-        raise
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(str(error), place=place_of(path, origins)) from error

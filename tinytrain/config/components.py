@@ -41,6 +41,7 @@ def check_arguments(
     *,
     owner: str,
     supplied: Collection[str] = (),
+    inferred: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return every keyword argument in force: those given, checked by their types, and the defaults.
 
@@ -51,6 +52,7 @@ def check_arguments(
         origins: of the whole config.
         owner: what the builder makes, for messages: `optimizer 'sgd'`.
         supplied: parameters that the program fills in itself, and a config cannot.
+        inferred: parameters that the program fills in where a config does not.
 
     Raises:
         ConfigError: an argument is unknown, missing, or of the wrong type.
@@ -63,7 +65,8 @@ def check_arguments(
             raise config_error("the program sets this itself", (*path, name), origins, remedy="Leave it out")
         if name not in parameters and not takes_any:
             raise unknown_key(name, parameters, (*path, name), origins, owner=owner)
-    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in arguments]
+    known = {*arguments, *inferred}
+    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in known]
     if missing:
         raise config_error(f"{owner} needs the key {missing[0]!r}", path, origins)
     given = {

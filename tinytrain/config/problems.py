@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tinytrain.config.origins import KeyPath, Origins, flow, place_of
-from tinytrain.errors import ConfigError, did_you_mean
+from tinytrain.errors import ConfigError, TinytrainError, did_you_mean
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -38,6 +39,21 @@ _BOUNDS = {
 def config_error(reason: str, path: KeyPath, origins: Origins, *, remedy: str | None = None) -> ConfigError:
     """Return the error for the value at `path`."""
     return ConfigError(reason, place=place_of(path, origins), remedy=remedy)
+
+
+@contextmanager
+def placed(path: KeyPath, origins: Origins) -> Iterator[None]:
+    """Give an error of a builder the place of the section that asked for it."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.place is not None:
+            raise
+        raise ConfigError(error.reason, place=place_of(path, origins), remedy=error.remedy) from error
+    except TinytrainError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(str(error), place=place_of(path, origins)) from error
 
 
 def unknown_key(key: str, known: Iterable[str], path: KeyPath, origins: Origins, *, owner: str = "") -> ConfigError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from tinytrain.config.components import check_arguments, find_builder
+from tinytrain.config.layers import last_linear
 from tinytrain.config.origins import KeyPath, Origins
 from tinytrain.config.schema import Component, Config, ModelSection, Step
 from tinytrain.config.tables import TABLES
@@ -61,8 +62,17 @@ def _model(model: ModelSection, origins: Origins) -> ModelSection:
 def _steps(steps: Sequence[Step], kind: str, path: KeyPath, origins: Origins) -> list[Step]:
     """Return a list's entries checked. Their defaults stay unsaid: a list is read for what it does."""
     table = TABLES[kind]
+    head = last_linear(steps) if kind == "layers" else None
     for i, step in enumerate(steps):
         builder = find_builder(table.registry, step.name, (*path, i), origins)
         owner = f"{table.registry.kind} {step.name!r}"
-        check_arguments(builder, step.arguments, (*path, i, step.name), origins, owner=owner, supplied=table.supplied)
+        check_arguments(
+            builder,
+            step.arguments,
+            (*path, i, step.name),
+            origins,
+            owner=owner,
+            supplied=table.supplied,
+            inferred=table.inferred | ({"out_features"} if i == head else set()),
+        )
     return list(steps)

@@ -111,8 +111,8 @@ def evaluate_weights(
     if loader is None:
         raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
     where = require(device)
-    channels, _, _ = image_shape(splits.train)
-    model = build_model(config.model, num_classes=len(splits.classes), in_channels=channels, origins=config.origins)
+    input_shape = image_shape(splits.train)
+    model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=config.origins)
     _load_all(model, weights, mapping, source)
     scores = evaluate(
         (model if augmentation is None else MeanOfViews(model)).to(where),

@@ -25,6 +25,9 @@ for _name, _layer in sorted(vars(nn).items()):
     if inspect.isclass(_layer) and issubclass(_layer, nn.Module) and _layer is not nn.Module:
         LAYERS.register(_name)(_layer)
 
+INFERRED = frozenset({"in_channels", "in_features", "num_channels", "num_features"})
+"""Arguments of a layer that the layers before it tell."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -33,15 +36,17 @@ class Table:
     Args:
         registry: names and builders.
         supplied: parameters of the builders that the program fills in.
+        inferred: parameters that it fills in where a config does not.
     """
 
     registry: Registry[Any]
     supplied: frozenset[str] = frozenset()
+    inferred: frozenset[str] = frozenset()
 
 
 TABLES = {
     "models": Table(MODELS, frozenset({"in_channels", "num_classes", "weights", "progress"})),
-    "layers": Table(LAYERS, frozenset({"device", "dtype"})),
+    "layers": Table(LAYERS, frozenset({"device", "dtype"}), inferred=INFERRED),
     "datasets": Table(DATASETS, frozenset({"root", "split", "download"})),
     "transforms": Table(TRANSFORMS),
     "optimizers": Table(OPTIMIZERS, frozenset({"params"})),
