@@ -13,6 +13,9 @@ from tinytrain.training.experiment import Experiment
 
 T = TypeVar("T")
 
+AUXILIARY_WEIGHT = 0.3
+"""Share of an auxiliary head's loss (Szegedy et al., "Going Deeper with Convolutions", 2015, section 5)."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -43,8 +46,11 @@ def learn(e: Experiment, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Learn
     learned = []
     for images, targets in batches:
         images, targets = images.to(e.device), targets.to(e.device)
-        logits = e.model(images)
+        outputs = e.model(images)
+        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
         loss = e.loss(logits, targets)
+        for output in auxiliary:
+            loss = loss + AUXILIARY_WEIGHT * e.loss(output, targets)
         share = len(images) / num_images
         (loss if share == 1 else loss * share).backward()
         learned.append(Learned(logits.detach(), targets, loss.detach()))
