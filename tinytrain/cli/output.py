@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -14,6 +14,13 @@ OverridesArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Values instead of the config's, as in train.epochs=5."),
 ]
+DeviceOption = Annotated[
+    str | None, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute, instead of the config's.")
+]
+RunDirOption = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
 
 
@@ -24,9 +31,21 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def print_table(rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
-    """Print rows on stdout with aligned columns; the last column may be any length."""
+def print_table(
+    rows: Sequence[Sequence[str]], *, indent: int = 0, right: Collection[int] = (), file: TextIO | None = None
+) -> None:
+    """Print rows with aligned columns; the last column may be any length.
+
+    Args:
+        rows: of equally many cells.
+        indent: spaces before each.
+        right: columns, counted from 0, that are aligned to the right, as numbers are.
+        file: where to; None: stdout.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        cells = [f"{cell:<{width}}" for cell, width in zip(row[:-1], widths, strict=False)]
-        sys.stdout.write((" " * indent + "  ".join([*cells, row[-1]])).rstrip() + "\n")
+        cells = [
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        (file or sys.stdout).write((" " * indent + "  ".join(cells)).rstrip() + "\n")

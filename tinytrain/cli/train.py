@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from tinytrain.cli.output import ConfigArgument, JsonOption, OverridesArgument, print_json
+from tinytrain.cli.output import (
+    ConfigArgument,
+    DeviceOption,
+    JsonOption,
+    OverridesArgument,
+    ResumeOption,
+    RunDirOption,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from tinytrain.training import Experiment, RunFolder
 
 
 def train(
     config: ConfigArgument,
     overrides: OverridesArgument = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to compute, instead of the config's.")
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+    device: DeviceOption = None,
+    run_dir: RunDirOption = None,
+    resume: ResumeOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train the model of a config; the results go to runs/<name>."""
@@ -28,15 +34,21 @@ def train(
     chosen = [] if device is None else [f"device={device}"]
     experiment_config = load_config(config, [*(overrides or []), *chosen])
 
-    from tinytrain.cli.pictures import draw_run, draw_train_batch
-    from tinytrain.cli.progress import Screen
     from tinytrain.config.build import build_experiment
     from tinytrain.config.runs import find_run
     from tinytrain.training import RunFolder
-    from tinytrain.training import train as run_training
 
     experiment = build_experiment(experiment_config)
     folder = find_run(experiment_config, run_dir) if resume else RunFolder.create(experiment.name, run_dir)
+    run_in_folder(experiment, folder, resume=resume, json=json)
+
+
+def run_in_folder(experiment: Experiment, folder: RunFolder, *, resume: bool, json: bool) -> None:
+    """Train, draw what came of it, and print the test accuracy and the folder."""
+    from tinytrain.cli.pictures import draw_run, draw_train_batch
+    from tinytrain.cli.progress import Screen
+    from tinytrain.training import train as run_training
+
     draw_train_batch(experiment, folder)
     with Screen() as screen:
         result = run_training(experiment, folder, events=screen, resume=resume)
@@ -44,6 +56,8 @@ def train(
     if json:
         print_json({"run": str(folder.path), **result.summary})
         return
-    if result.test is not None:
-        typer.echo(f"test accuracy {result.test.top1:.4f} ({result.test.count} images)")
+    for split, scores in (("test", result.test), ("validation", result.val)):
+        if scores is not None:
+            typer.echo(f"{split} accuracy {scores.top1:.4f} ({scores.count} images)")
+            break
     typer.echo(f"results in {folder.path}")

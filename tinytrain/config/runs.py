@@ -21,15 +21,26 @@ from tinytrain.training import RunFolder, evaluate
 from tinytrain.training.views import Augmentation, MeanOfViews
 from tinytrain.weights import description_in, load_bundle, load_weights, read_weights
 
+FINETUNED = "finetune.json"
+"""The file in a run's folder that says where its first weights are from; `finetune` writes it, `train` does not."""
+
 MAY_DIFFER = {"device", "data.root", "data.download", "data.workers", "train.log_every"}
 """Keys that do not change what is computed, so that a run can go on with others."""
 
 
-def find_run(config: Config, path: Path | None = None, root: Path = Path("runs")) -> RunFolder:
+def find_run(
+    config: Config, path: Path | None = None, root: Path = Path("runs"), *, finetuned: bool = False
+) -> RunFolder:
     """Return the run folder that training is to go on in: `path`, or the latest of the config's name.
 
+    Args:
+        config: of the training.
+        path: of the folder.
+        root: where runs lie.
+        finetuned: whether it is `finetune` that goes on.
+
     Raises:
-        UsageError: there is none, or it is of another config.
+        UsageError: there is none, or it is of another config or another command.
     """
     if path is None:
         pattern = re.compile(re.escape(config.name) + r"(?:-(\d+))?")
@@ -44,6 +55,11 @@ def find_run(config: Config, path: Path | None = None, root: Path = Path("runs")
     written = path / "config.yaml"
     if not written.is_file():
         raise UsageError("this is no run folder: it has no config.yaml", place=path)
+    if (path / FINETUNED).is_file() is not finetuned:
+        command = "train" if finetuned else "finetune"
+        raise UsageError(
+            f"the run was begun by `tinytrain {command}`", place=path, remedy=f"Go on with it by {command} --resume"
+        )
     there, here = (dict(_flat(plain_values(each))) for each in (load_config(written), config))
     for key in sorted(there.keys() | here.keys()):
         if key not in MAY_DIFFER and there.get(key) != here.get(key):

@@ -223,8 +223,14 @@ class FinetuneSection(Section):
     weights: str | None = None
     """A weights file, a run folder, or `pretrained`."""
 
+    mapping: dict[str, str | None] = Field(default_factory=dict)
+    """The file's names to the model's, where they differ; both may end in a dot. null: not to be loaded."""
+
+    keep_head: bool = False
+    """Take the head by position, as if the classes were the same. false: by the names of the classes, else anew."""
+
     freeze: list[str] = Field(default_factory=list)
-    """Parameters that stay as they are, by the beginnings of their names."""
+    """Parts of the network that stay as they are, statistics included, by the beginnings of their names."""
 
     unfreeze_at_epoch: int | None = Field(default=None, ge=0)
     """Epoch, from 0, at which all of them begin to learn. null: never."""
