@@ -74,7 +74,7 @@ def _print_data(found: Check) -> None:
     counts = [survey.per_class(len(found.classes)) for survey in surveys]
     rows = [[name, *(f"{column[i]:,}" for column in counts)] for i, name in enumerate(found.classes)]
     total = ["all", *(f"{len(survey.labels):,}" for survey in surveys)]
-    print_table([["class", *splits], *rows, total], indent=2)
+    print_table([["class", *splits], *rows, total], indent=2, right=range(1, 1 + len(splits)))
     typer.echo("")
     rows = []
     for axis, what in enumerate(("width", "height")):
@@ -100,7 +100,7 @@ def _print_plan(plan: Plan) -> None:
         for layer in plan.layers
     ]
     total = ["all", "", "", f"{plan.params:,}", f"{plan.macs:,}"]
-    print_table([["layer", "kind", "output", "parameters", "multiply-adds"], *rows, total], indent=2)
+    print_table([["layer", "kind", "output", "parameters", "multiply-adds"], *rows, total], indent=2, right=(3, 4))
     parts = ", ".join(f"{name} {_bytes(size)}" for name, size in plan.memory.items() if name != "total")
     seconds = plan.epoch_seconds
     typer.echo(f"\n  input   {'x'.join(map(str, plan.input_shape))} on {plan.device}")
