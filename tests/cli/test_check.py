@@ -119,6 +119,16 @@ def test_the_statistics_are_those_of_the_training_pixels(config: Path, photos: P
     assert statistics["configured"] == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]}
 
 
+def test_without_other_splits_the_eval_transforms_are_measured_all_the_same(config: Path, photos: Path, capsys):
+    import shutil
+
+    shutil.rmtree(photos / "val")
+    black = "transforms.train.0={ColorJitter: {brightness: [0.0, 0.0]}}"
+    document = examine(config, capsys, "data.val_fraction=0", black)
+    assert document["notes"] == ["there is no val and no test split"]
+    assert min(document["data"]["statistics"]["measured"]["mean"]) > 0.4
+
+
 def test_the_plan_tells_shapes_cost_and_learning_rates(config: Path, capsys):
     plan = examine(config, capsys)["plan"]
     assert (plan["input_shape"], plan["steps"], plan["epochs"]) == ([3, 8, 8], 3, 10)

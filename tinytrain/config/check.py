@@ -10,14 +10,13 @@ from tinytrain.config.build import build_experiment, load_data
 from tinytrain.config.findings import Check, Plan
 from tinytrain.config.schema import Config
 from tinytrain.datasets.catalog import SPLITS, Splits
-from tinytrain.datasets.samples import transform_of
 from tinytrain.errors import DataError
 from tinytrain.inspection.class_folders import named, survey_folders
 from tinytrain.inspection.cost import layer_costs
 from tinytrain.inspection.duplicates import find_copies
 from tinytrain.inspection.split_survey import SplitSurvey, survey_split
 from tinytrain.training.rehearsal import estimate_memory, learning_rates, rehearse, waits_for_plateau
-from tinytrain.transforms import Compose, Normalize
+from tinytrain.transforms import Compose, Normalize, build_pipeline
 
 IMBALANCE = 10
 """A class with so many times the images of another one is worth a note."""
@@ -62,7 +61,9 @@ def check_config(config: Config, *, watch: Callable[[str, int, int], None] = lam
 def _survey(check: Check, splits: Splits, watch: Callable[[str, int, int], None]) -> None:
     """Look at the images of every split and judge what was seen."""
     check.classes = splits.classes
-    until_normalize, check.normalize = _before_normalize(transform_of(splits.val or splits.test or splits.train))
+    until_normalize, check.normalize = _before_normalize(
+        build_pipeline([{step.name: step.arguments} for step in check.config.transforms.eval])
+    )
     for split in SPLITS:
         dataset = getattr(splits, split)
         if dataset is None:
