@@ -11,6 +11,8 @@ from PIL import Image
 
 from tinytrain.cli.main import run
 from tinytrain.config import load_config
+from tinytrain.config.finetune import build_finetuning
+from tinytrain.config.schema import plain_values
 from tinytrain.weights import load_bundle
 
 CONFIG = """\
@@ -155,3 +157,24 @@ def test_weights_must_be_named(folder: Path, capsys):
         "error: which weights to begin with is not said. "
         "Give --weights FILE, RUN or pretrained, or set finetune.weights\n"
     )
+
+
+def test_the_flowers_config_takes_everything_of_imagenet_but_the_head(shared_data: Path):
+    repository = Path(__file__).resolve().parent.parent.parent
+    config = load_config(
+        repository / "configs" / "flowers-finetune.yaml", [f"data.root={shared_data / 'flowers320'}", "device=cpu"]
+    )
+    weights = str(shared_data / "weights" / "mobilenetV1X0.25_pretrain.tar")
+    finetuning = build_finetuning(config, weights)
+    assert finetuning.matching.prefix == "state_dict.module."
+    assert finetuning.matching.missing == ["fc.weight", "fc.bias"]
+    assert len(finetuning.matching.of("loaded")) == 162
+    assert finetuning.experiment.freezing is not None
+
+
+def test_scratch_and_finetuning_of_the_flowers_differ_in_nothing_but_the_weights():
+    configs = Path(__file__).resolve().parent.parent.parent / "configs"
+    tuned, scratch = (plain_values(load_config(configs / f"flowers-{name}.yaml")) for name in ("finetune", "scratch"))
+    differing = {key for key in tuned if tuned[key] != scratch[key]}
+    assert differing == {"name", "train", "finetune"}
+    assert tuned["train"]["epochs"] == scratch["train"]["epochs"]

@@ -21,6 +21,7 @@ from tinytrain.training.freezing import Freezing
 from tinytrain.training.mixing import MixingCollate
 from tinytrain.training.parameter_groups import block_numbers, parameter_groups
 from tinytrain.training.selection import EarlyStopping, is_better
+from tinytrain.training.step import learn
 from tinytrain.utils.data import DataLoader, TensorDataset
 from tinytrain.weights import load_bundle
 
@@ -287,3 +288,27 @@ def test_mixed_batches_depend_on_seed_epoch_and_batch_alone():
     assert not np.array_equal(here[0], later[0])
     assert all(np.allclose(rows.sum(axis=1), 1) for rows in here)
     assert not np.array_equal(here[0].max(axis=1), here[1].max(axis=1))
+
+
+class TwoHeads(nn.Module):
+    """Returns a second set of logits in training, as GoogLeNet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        tt.manual_seed(2)
+        self.main, self.side = nn.Linear(16, 3), nn.Linear(16, 3)
+
+    def forward(self, input: tt.Tensor) -> Any:
+        x = input.flatten(1)
+        return (self.main(x), self.side(x)) if self.training else self.main(x)
+
+
+def test_auxiliary_heads_learn_with_three_tenths_of_the_weight(tmp_path: Path):
+    e = experiment(TwoHeads(), batch_size=46)
+    ((images, targets),) = e.train
+    main, side = e.model(images)
+    expected = e.loss(main, targets).item() + 0.3 * e.loss(side, targets).item()
+    (learned,) = learn(e, [(images, targets)])
+    assert learned.loss.item() == pytest.approx(expected, rel=1e-6)
+    assert e.model.side.weight.grad is not None
+    assert run(e, tmp_path).val.count == 46
