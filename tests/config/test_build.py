@@ -9,8 +9,8 @@ import pytest
 
 from tinytrain import nn
 from tinytrain.config import config_from_values
-from tinytrain.config.build import build_experiment, build_loss, with_class_weights
-from tinytrain.errors import ConfigError
+from tinytrain.config.build import build_experiment, build_loss, image_shape, with_class_weights
+from tinytrain.errors import ConfigError, DataError
 from tinytrain.optim import SGD
 
 LAYERS = [
@@ -162,3 +162,23 @@ def test_early_stopping_needs_a_validation_set():
         ConfigError, match=r"train\.early_stopping: early stopping needs a validation set.*val_fraction"
     ):
         build_experiment(config)
+
+
+class Damaged(list):
+    """Samples; those that are a number are files that cannot be read."""
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(sample := super().__getitem__(index), int):
+            raise DataError(f"damaged {sample}")
+        return sample
+
+
+def test_the_shape_of_images_is_that_of_the_first_that_can_be_read():
+    image = np.zeros((3, 4, 5), np.float32)
+    assert image_shape(Damaged([1, 2, (image, 0)])) == (3, 4, 5)
+
+
+@pytest.mark.parametrize(("samples", "message"), [([1, 2], "damaged 1"), ([], "there is no image to train on")])
+def test_a_set_without_an_image_that_can_be_read_is_refused(samples: list[int], message: str):
+    with pytest.raises(DataError, match=message):
+        image_shape(Damaged(samples))

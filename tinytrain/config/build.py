@@ -17,7 +17,7 @@ from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import Splits, load_splits
 from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
-from tinytrain.errors import ConfigError
+from tinytrain.errors import ConfigError, DataError
 from tinytrain.generator import manual_seed
 from tinytrain.models import MODELS
 from tinytrain.ops.creation import tensor
@@ -223,9 +223,18 @@ def with_class_weights(arguments: dict[str, Any], labels: np.ndarray, num_classe
 
 
 def image_shape(dataset: Any) -> tuple[int, int, int]:
-    """Return (c, h, w) of a data set's first image, as the network gets it."""
-    image = dataset[0][0]
-    return tuple(image.shape)
+    """Return (c, h, w) of a data set's first image that can be read, as the network gets it.
+
+    Raises:
+        DataError: there is none.
+    """
+    first_error = DataError("there is no image to train on")
+    for i in range(len(dataset)):
+        try:
+            return tuple(dataset[i][0].shape)
+        except DataError as error:  # the loader stops at it or skips it, as the config says
+            first_error = error if i == 0 else first_error
+    raise first_error
 
 
 def _loader(
