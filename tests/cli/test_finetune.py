@@ -124,6 +124,15 @@ def test_another_preprocessing_is_a_warning_that_names_both(folder: Path, tmp_pa
     ]
 
 
+def test_weights_that_fit_in_part_are_a_warning(folder: Path, tmp_path: Path, capsys):
+    assert finetune(folder, tmp_path / "tuned", "model.widths=[4, 7]") == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert warnings == [
+        "warning: not the head alone begins anew: 5 other tensors have no weights "
+        "(features.1.0.weight, features.1.1.weight, features.1.1.bias, ...)"
+    ]
+
+
 def test_tensors_of_other_names_come_by_a_mapping(folder: Path, tmp_path: Path, capsys):
     bundle = load_bundle(folder / "run")
     renamed = {name.replace("features.", "body."): array for name, array in bundle.weights.items()}

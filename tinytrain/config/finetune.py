@@ -71,15 +71,19 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
     config, warnings = with_preprocessing(with_weights(config, weights), source)
     experiment = build_experiment(config)
     section, model = config.finetune, experiment.model
+    head = head_of(config.model, model, len(experiment.class_names), experiment.input_shape)
     matching = transfer_weights(
         model,
         source.tensors,
-        head=head_of(config.model, model, len(experiment.class_names), experiment.input_shape),
+        head=head,
         classes=experiment.class_names,
         source_classes=source.class_names,
         keep_head=section.keep_head,
         mapping=section.mapping,
     )
+    if missing := [name for name in matching.missing if name not in head]:
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        warnings.append(f"not the head alone begins anew: {len(missing)} other tensors have no weights ({named})")
     if experiment.average is not None:
         experiment.average = WeightAverage(model, experiment.average.decay)
     if section.freeze:
