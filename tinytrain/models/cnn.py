@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from tinytrain import nn
 from tinytrain.errors import ConfigError, did_you_mean
-from tinytrain.models.registry import MODELS
+from tinytrain.models.registry import architecture
 from tinytrain.tensor import Tensor
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -33,7 +33,8 @@ class CNN(nn.Module):
 
     The separable build replaces every convolution but the first by a depthwise and a pointwise one, each with its own
     normalisation and activation (Howard et al., "MobileNets", 2017). The first convolution is standard in both: the one
-    to three channels of an image leave nothing to separate.
+    to three channels of an image leave nothing to separate. With `expansion`, another pointwise one before them makes
+    the depthwise one work on more channels (Sandler et al., "MobileNetV2", 2018, section 3.3).
 
     Args:
         num_classes: size of the output.
@@ -45,6 +46,7 @@ class CNN(nn.Module):
         norm: `batch`, `group`, `instance` or `none`.
         activation: one of `ACTIVATIONS`.
         dropout: probability before the head, from 0 to 1.
+        expansion: a factor for the channels of the depthwise convolutions, 1 or more.
 
     Raises:
         ConfigError: an option is none of those.
@@ -61,6 +63,7 @@ class CNN(nn.Module):
         norm: str = "batch",
         activation: str = "relu",
         dropout: float = 0.0,
+        expansion: int = 1,
     ):
         super().__init__()
         _check_choice("conv", conv, CONVOLUTIONS)
@@ -73,12 +76,19 @@ class CNN(nn.Module):
             )
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ConfigError(f"model cnn: `kernel_size` must be odd and positive; got {kernel_size}")
+        if expansion < 1 or (expansion > 1 and conv != "separable"):
+            raise ConfigError(
+                f"model cnn: `expansion` is 1, or more where `conv` is separable; got {expansion} for {conv}",
+                remedy="It widens what a depthwise convolution works on; a standard one has its `widths`",
+            )
         blocks: list[nn.Module] = []
         channels = in_channels
         for number, (width, stride) in enumerate(zip(widths, strides, strict=True)):
-            is_separable = conv == "separable" and number > 0
-            build = _separable_block if is_separable else _standard_block
-            blocks.append(build(channels, width, kernel_size, stride, norm, activation))
+            if conv == "separable" and number > 0:
+                block = _separable_block(channels, width, kernel_size, stride, norm, activation, expansion)
+            else:
+                block = _standard_block(channels, width, kernel_size, stride, norm, activation)
+            blocks.append(block)
             channels = width
         self.features = nn.Sequential(*blocks)
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -91,20 +101,7 @@ class CNN(nn.Module):
         return self.classifier(self.dropout(pooled))
 
 
-@MODELS.register()
-def cnn(
-    num_classes: int = 10,
-    in_channels: int = 3,
-    conv: str = "standard",
-    widths: Sequence[int] = (32, 64, 128),
-    strides: Sequence[int] = (1, 2, 2),
-    kernel_size: int = 3,
-    norm: str = "batch",
-    activation: str = "relu",
-    dropout: float = 0.0,
-) -> CNN:
-    """A plain CNN with standard or depthwise-separable convolutions; arguments as of `CNN`."""
-    return CNN(num_classes, in_channels, conv, widths, strides, kernel_size, norm, activation, dropout)
+cnn = architecture("cnn", CNN, "A plain CNN with standard or depthwise-separable convolutions.")
 
 
 def _standard_block(
@@ -116,12 +113,16 @@ def _standard_block(
 
 
 def _separable_block(
-    channels: int, width: int, kernel_size: int, stride: int, norm: str, activation: str
+    channels: int, width: int, kernel_size: int, stride: int, norm: str, activation: str, expansion: int
 ) -> nn.Sequential:
     bias = norm == "none"
+    layers: list[nn.Module] = []
+    if expansion > 1:
+        layers += _block(nn.Conv2d(channels, channels * expansion, 1, bias=bias), norm, activation)
+        channels *= expansion
     depthwise = nn.Conv2d(channels, channels, kernel_size, stride, kernel_size // 2, groups=channels, bias=bias)
     pointwise = nn.Conv2d(channels, width, 1, bias=bias)
-    return nn.Sequential(*_block(depthwise, norm, activation), *_block(pointwise, norm, activation))
+    return nn.Sequential(*layers, *_block(depthwise, norm, activation), *_block(pointwise, norm, activation))
 
 
 def _block(conv: nn.Conv2d, norm: str, activation: str) -> nn.Sequential:
