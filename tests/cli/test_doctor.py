@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+from safetensors.numpy import save_file
 
 from tinytrain.cli.doctor import DEPENDENCIES
 from tinytrain.cli.main import run
@@ -34,3 +35,27 @@ def test_doctor_prints_for_people_what_it_reports(capsys):
     for section in ("versions", "machine", "devices", "threads", "kernels", "places"):
         assert f"\n{section}\n" in f"\n{output}"
     assert np.__version__ in output
+
+
+def test_doctor_shows_what_a_weights_file_holds(capsys, tmp_path):
+    save_file({"fc.weight": np.zeros((2, 3), np.float32)}, tmp_path / "w.safetensors", metadata={"epoch": "3"})
+    assert run(["doctor", str(tmp_path / "w.safetensors")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'w.safetensors'}: safetensors, ")
+    assert lines[1:] == [
+        "tensors: 1, with 6 elements",
+        "  fc.weight  float32  (2, 3)",
+        "other entries: 1",
+        "  epoch  str  3",
+    ]
+    assert run(["doctor", "--json", str(tmp_path / "w.safetensors")]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["tensors"] == [{"name": "fc.weight", "shape": [2, 3], "dtype": "float32"}]
+
+
+def test_doctor_refuses_what_is_no_weights_file(capsys, tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"<html>")
+    assert run(["doctor", str(tmp_path / "w.pth")]) == 3
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert stderr == f"error: {tmp_path / 'w.pth'}: neither .safetensors, .npz nor a file of PyTorch's\n"

@@ -1,8 +1,11 @@
-"""`tinytrain doctor`: versions, devices, and which kernels are in use and why."""
+"""`tinytrain doctor`: versions, devices, and which kernels are in use and why; or what a weights file holds."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from tinytrain.cli.output import JsonOption, print_json, print_table
 
@@ -11,8 +14,19 @@ OPTIONAL = ("cupy-cuda12x", "cupy-cuda13x", "onnx")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TINYTRAIN_KERNELS")
 
 
-def doctor(json: JsonOption = False) -> None:
-    """Print versions, devices and the kernels in use."""
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A weights file, or a run: what it holds instead.")
+    ] = None,
+    tensors_only: Annotated[
+        bool, typer.Option("--tensors-only", help="Let a pickle mention, but not call, names beside its tensors.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Print versions, devices and the kernels in use; or what is in a weights file."""
+    if file is not None:
+        _describe(file, tensors_only, json)
+        return
     findings = examine()
     if json:
         print_json(findings)
@@ -47,6 +61,28 @@ def examine() -> dict[str, Any]:
         "kernels": kernels_in_use(),
         "places": {"python": sys.executable, "datasets": str(cache_folder("datasets"))},
     }
+
+
+def _describe(file: Path, tensors_only: bool, json: bool) -> None:
+    """Print what a weights file holds; nothing in it is executed."""
+    from tinytrain.weights import describe
+
+    found = describe(file, tensors_only=tensors_only)
+    if json:
+        print_json(found)
+        return
+    tensors = found["tensors"]
+    typer.echo(f"{found['path']}: {found['format']}, {found['bytes']} bytes")
+    typer.echo(f"tensors: {len(tensors)}, with {found['num_elements']} elements")
+    if tensors:
+        print_table([(each["name"], each["dtype"], str(tuple(each["shape"]))) for each in tensors], indent=2)
+    if found["entries"]:
+        typer.echo(f"other entries: {len(found['entries'])}")
+        print_table([(each["name"], each["type"], each["value"]) for each in found["entries"]], indent=2)
+    for name in found["ignored"]:
+        typer.echo(f"ignored: {name}, which is named but stands for nothing here")
+    for note in found["notes"]:
+        typer.echo(f"note: {note}")
 
 
 def versions() -> dict[str, str | None]:

@@ -16,6 +16,9 @@ def evaluate(
         Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
     ] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the data, instead of the run's.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML: names in the weights file to names in the network.")
+    ] = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which part of the data.")] = "test",
     topk: Annotated[int, typer.Option(min=1, help="Count a hit among this many best guesses, too.")] = 5,
     tta: Annotated[
@@ -26,12 +29,14 @@ def evaluate(
 ) -> None:
     """Measure a trained model's accuracy and loss."""
     from tinytrain.config import load_config
+    from tinytrain.config.mapping import read_mapping
     from tinytrain.config.runs import evaluate_weights
 
     report = evaluate_weights(
         source,
         config=None if config is None else load_config(config),
         data_root=None if data is None else str(data),
+        mapping=None if mapping is None else read_mapping(mapping),
         split=split,
         topk=topk,
         augmentation=tta,

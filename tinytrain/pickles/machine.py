@@ -214,7 +214,7 @@ def plain_key(value: Any) -> Any:
         ValueError: it is something else than text, bytes, a small integer or None.
     """
     if not isinstance(value, (str, bytes, int, type(None))) or (isinstance(value, int) and abs(value) >= _MAX_KEY):
-        raise ValueError(f"a {type(value).__name__} is the key of a dict")
+        raise ValueError(f"a dict has a key that is not plain: {type(value).__name__}")
     return value
 
 

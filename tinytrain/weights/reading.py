@@ -12,6 +12,7 @@ import numpy as np
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import Global, PickleDamaged, PickleError, visible
+from tinytrain.weights.archive import ZipEntries
 from tinytrain.weights.elements import Budget
 from tinytrain.weights.npz_file import read_npz
 from tinytrain.weights.safetensors_file import is_safetensors, read_safetensors_bytes
@@ -64,7 +65,7 @@ class WeightsFile:
 
     def _notes(self) -> list[str]:
         converted = sum(dtype == "bfloat16" for dtype in self.dtypes.values())
-        return [f"{converted} tensors of bfloat16 are read as float32"] if converted else []
+        return [f"bfloat16 is read as float32 ({converted} of {len(self.dtypes)} tensors)"] if converted else []
 
 
 def describe(path: str | os.PathLike[str], *, tensors_only: bool = False) -> dict[str, Any]:
@@ -172,8 +173,6 @@ def _is_branch(value: Any) -> bool:
 
 
 def _has_arrays(path: Path, budget: Budget) -> bool:
-    from tinytrain.weights.archive import ZipEntries
-
     with ZipEntries(path, budget) as entries:
         return any(name.endswith(".npy") for name in entries.names)
 

@@ -95,6 +95,7 @@ class Records:
         self.names: dict[str, Callable[..., Any] | None] = {
             **NUMPY_NAMES,
             **dict.fromkeys((*_ELEMENT_OF, *_UNTYPED, *_DTYPES)),
+            **dict.fromkeys(name.replace("Storage", "Tensor") for name in _ELEMENT_OF),
             "torch.Tensor": None,
             "torch.nn.parameter.Parameter": None,
             "torch._utils._rebuild_tensor": self._tensor,
