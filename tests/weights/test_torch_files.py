@@ -240,6 +240,22 @@ def test_the_oldest_format_numbers_its_storages_and_tensors(tmp_path):
     assert file.tensors["a"].tolist() == [[3, 4]]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"storages": pickled([])},
+        {"storages": pickled(1) + pickled((11, "cpu"))},
+        {"storages": pickled(1) + pickled((11, "cpu", "FloatStorage")) + bytes(8)},
+        {"tensors": pickled(1) + pickled((21, 99, None)) + bytes(16)},
+        {"pickle": b"\x80\x02}X\x01\x00\x00\x00aU\x0299Qs."},
+    ],
+)
+def test_the_oldest_format_with_parts_of_another_form_is_damaged(tmp_path, change):
+    members = {"storages": oldest_storages("cpu"), "tensors": OLDEST_TENSORS, "pickle": OLDEST_VALUE} | change
+    with pytest.raises(WeightsError, match=r"is damaged: .*\. Get the file again"):
+        read_weights(tar_file(tmp_path / "w.pt", members))
+
+
 def test_a_tar_archive_of_other_things_is_refused(tmp_path):
     with pytest.raises(WeightsError, match=r"a tar archive with 'photo\.jpg', which is none of PyTorch's"):
         read_weights(tar_file(tmp_path / "w.tar", {"photo.jpg": b"x" * 600}))

@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 import struct
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinytrain.errors import WeightsError
-from tinytrain.pickles import expect, read_values
+from tinytrain.pickles import PickleDamaged, expect, read_values, visible
 from tinytrain.weights.archive import ZipEntries
 from tinytrain.weights.elements import Budget
 from tinytrain.weights.torch_names import Records, StoredTensor
@@ -70,6 +72,16 @@ def read_zip(path: Path, budget: Budget, mentioned: set[str] | None) -> Unpickle
     return Unpickled("PyTorch (zip)", value, ">" if is_big else "<")
 
 
+@contextmanager
+def _told_as_damage() -> Iterator[None]:
+    """Tell as damage what does not have the form that the format asks for."""
+    try:
+        yield
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, struct.error) as error:
+        raise PickleDamaged(f"the file is damaged: {visible(str(error))}") from error
+
+
+@_told_as_damage()
 def read_legacy(data: bytes, mentioned: set[str] | None) -> Unpickled:
     """Read a file of the format before 1.6: pickles in a row, then the storages.
 
@@ -97,6 +109,7 @@ def read_legacy(data: bytes, mentioned: set[str] | None) -> Unpickled:
     return Unpickled("PyTorch (before 1.6)", value, order)
 
 
+@_told_as_damage()
 def read_tar(data: bytes, mentioned: set[str] | None) -> Unpickled:
     """Read a file of the oldest format: a tar archive of pickles, storages and tensors.
 
