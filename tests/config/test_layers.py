@@ -53,7 +53,7 @@ def test_an_inner_linear_layer_needs_its_size():
     ("layers", "message"),
     [
         (["Flatten", {"Linear": {"in_features": 60}}], r"^x\.yaml:6: model\.layers\.1: .*64.*60"),
-        ([{"Conv2d": {"out_channels": 2, "kernel_size": 9}}], r"^x\.yaml:5: model\.layers\.0: .*kernel must not be larger"),
+        ([{"Conv2d": {"out_channels": 2, "kernel_size": 9}}], r"^x\.yaml:5: model\.layers\.0: .*must not be larger"),
         (
             ["Flatten", {"Linear": {"out_features": 12}}],
             r"^x\.yaml:4: model\.layers: the network gives \(12,\) for an image; 10 classes need \(10,\)\. End with",

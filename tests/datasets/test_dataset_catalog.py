@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from test_idx_files import encoded
 
 from tinytrain.datasets import DATASETS, load_splits
 from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.errors import ConfigError, DataError
+
+from .idx_files import encoded
 
 
 def paint(folder, classes, count=1):

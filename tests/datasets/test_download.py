@@ -9,11 +9,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from test_idx_files import encoded
 
 from tinytrain.datasets import EMNIST, MNIST
 from tinytrain.datasets.download import Resource, fetch
 from tinytrain.errors import DataError
+
+from .idx_files import encoded
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

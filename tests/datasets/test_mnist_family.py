@@ -5,7 +5,6 @@ import hashlib
 
 import numpy as np
 import pytest
-from test_idx_files import encoded
 
 import tinytrain as tt
 from tinytrain.datasets import EMNIST, IDX, KMNIST, MNIST, QMNIST, FashionMNIST
@@ -13,6 +12,8 @@ from tinytrain.datasets.mnist import _DIGITS
 from tinytrain.errors import DataError
 from tinytrain.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
 from tinytrain.utils.data import DataLoader
+
+from .idx_files import encoded
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
 LABELS = np.array([3, 0, 9, 1, 1, 4], np.uint8)

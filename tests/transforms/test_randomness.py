@@ -101,7 +101,7 @@ def test_every_batch_transform_is_in_one_of_the_compared_pipelines():
         T.Compose([T.ToTensor(), lambda img: img]),
         T.Compose([T.RandomApply([T.Pad(1)]), T.ToTensor()]),
     ],
-    ids=repr,
+    ids=["Pillow images at the end", "a step without one", "a function", "a random choice"],
 )
 def test_pipelines_with_other_steps_have_no_batch_form(pipeline):
     assert not pipeline.has_batch
