@@ -20,7 +20,8 @@ FLOORS: list[list[set[str]]] = [
     [{"config"}],
     [{"training"}, {"report"}],
     [{"inspection"}],  # the summary of a run tells its parameters and multiply-adds
-    [{"models"}, {"weights"}, {"datasets"}],
+    [{"models"}],  # a model knows its public weights
+    [{"weights"}, {"datasets"}],
     [{"transforms"}, {"utils"}],
     [{"nn"}, {"optim"}],
     [{"ops"}],

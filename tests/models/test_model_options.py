@@ -57,6 +57,8 @@ def test_options_that_describe_no_network_are_refused(build, message: str):
 
 def test_a_builder_shows_the_options_of_its_network_without_those_that_make_the_variant():
     assert list(inspect.signature(models.resnext50_32x4d).parameters) == [
+        "weights",
+        "progress",
         "num_classes",
         "zero_init_residual",
         "replace_stride_with_dilation",

@@ -52,7 +52,7 @@ def fetch(resource: Resource, folder: Path) -> Path:
                 known_hash=f"md5:{resource.md5}",
                 fname=resource.name,
                 path=folder,
-                downloader=pooch.HTTPDownloader(progressbar=_Progress(resource.name), timeout=30),
+                downloader=pooch.HTTPDownloader(progressbar=ProgressBar(resource.name), timeout=30),
             )
             break
         except (requests.RequestException, ValueError) as error:  # ValueError: the hash is another
@@ -66,7 +66,7 @@ def fetch(resource: Resource, folder: Path) -> Path:
     return Path(path) if resource.member is None else extract_member(Path(path), resource.member, folder)
 
 
-class _Progress:
+class ProgressBar:
     """A progress bar on a terminal, as pooch expects one."""
 
     def __init__(self, name: str):
