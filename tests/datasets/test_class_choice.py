@@ -34,7 +34,10 @@ def test_every_split_has_the_classes_and_its_transform():
 
 @pytest.mark.parametrize(
     ("classes", "message"),
-    [(["1", "ten"], "there is no class 'ten'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"), (["1", "1"], "a class is named twi")],
+    [
+        (["1", "ten"], "there is no class 'ten'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        (["1", "1"], "a class is named twi"),
+    ],
 )
 def test_classes_that_are_not_there_are_refused(classes: list[str], message: str):
     with pytest.raises(ConfigError) as caught:

@@ -116,7 +116,8 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Sp
     if augmentation is not None:
         with placed(("transforms", "eval"), config.origins):
             eval_transform = Views(transforms["eval"], augmentation)
-    with placed(("data", "options"), config.origins) if data.options else nullcontext():
+    section = ("data", "keep_classes") if data.keep_classes else ("data", "options")
+    with placed(section, config.origins) if data.keep_classes or data.options else nullcontext():
         return load_splits(
             data.dataset,
             data.root,
@@ -125,6 +126,7 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Sp
             val_fraction=data.val_fraction,
             seed=config.seed,
             download=data.download,
+            keep_classes=data.keep_classes,
             **data.options,
         )
 

@@ -69,6 +69,9 @@ class DataSection(Section):
     root: str | None = None
     """Folder of the data (its files, or torchvision's layout). null: the user's cache folder."""
 
+    keep_classes: list[str] | None = Field(default=None, min_length=2)
+    """Names of the classes to keep, in the order of their indices. null: all."""
+
     options: dict[str, Any] = Field(default_factory=dict)
     """Further arguments of the data set, as in {split: letters} for emnist."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.datasets.cifar import CIFAR10, CIFAR100
+from tinytrain.datasets.class_choice import ClassChoice
 from tinytrain.datasets.digits import Digits
 from tinytrain.datasets.folder import ImageFolder
 from tinytrain.datasets.idx_dataset import IDX
@@ -52,6 +53,7 @@ def load_splits(
     val_fraction: float = 0.1,
     seed: int = 0,
     download: bool = False,
+    keep_classes: Sequence[str] | None = None,
     **options: Any,
 ) -> Splits:
     """Load a dataset by its name in the config.
@@ -66,15 +68,18 @@ def load_splits(
         val_fraction: of the training images that become validation images, from 0 to 1.
         seed: chooses them.
         download: get what is missing, where the set is public.
+        keep_classes: the names of those to keep, in the order of their new indices; None: all.
         **options: of the dataset, as EMNIST's `split`; for image files `shortest_edge` (of `read_image`) and
             `cache: ram`, which keeps the images in memory once they are read.
 
     Raises:
-        ConfigError: there is no dataset of that name.
+        ConfigError: there is no dataset, or no class, of that name.
         DataError: the data is missing or damaged, or the splits have different classes.
     """
     build = DATASETS.find(name)
     parts = {split: build(root, split, download=download, **options) for split in SPLITS}
+    if keep_classes is not None:
+        parts = {split: part and ClassChoice(part, keep_classes) for split, part in parts.items()}
     train = parts["train"]
     if train is None:
         raise DataError("there is no training split", place=root)
