@@ -11,10 +11,11 @@ CONFIG ?= configs/digits.yaml
 PYTHON_PARITY ?= .venv-parity/bin/python
 PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
 
-.PHONY: help train test lint parity clean
+.PHONY: help train finetune test lint parity clean
 
 help:
 	@echo "make train    install, then train $(CONFIG) and print the test accuracy"
+	@echo "make finetune teach a network that knows the digits 0 to 4 the others, from few images"
 	@echo "make test     run the tests, in an environment of their own"
 	@echo "make lint     check style and types"
 	@echo "make parity   compare with PyTorch (PYTHON_PARITY=..., by default an environment made for it)"
@@ -22,6 +23,13 @@ help:
 
 train: .venv/installed
 	@.venv/bin/tinytrain train $(CONFIG)
+
+finetune: .venv/installed runs/digits-0-4/summary.json
+	@.venv/bin/tinytrain finetune configs/digits-finetune.yaml --weights runs/digits-0-4
+
+runs/digits-0-4/summary.json: | .venv/installed
+	@.venv/bin/tinytrain train configs/digits.yaml name=digits-0-4 'data.keep_classes=["0", "1", "2", "3", "4"]' \
+		--run-dir $(@D) $(if $(wildcard $(@D)/checkpoint),--resume)
 
 test: .venv-dev/installed
 	@.venv-dev/bin/python -m pytest -q -n auto --dist loadfile --ignore tests/parity $(ARGS)

@@ -71,15 +71,7 @@ def test_a_list_of_layers_takes_the_weights_of_a_network_with_names(shared_data,
         {"BatchNorm1d": {"num_features": 10}},
     ]
     model = build_model(ModelSection.model_validate({"layers": layers}), num_classes=10, input_shape=(1, 28, 28))
-    mapping = {
-        "conv1.": "0.",
-        "conv2.": "2.",
-        "conv3.": "4.",
-        "norm1.": "6.",
-        "fc1.": "8.",
-        "fc2.": "10.",
-        "norm2.": "11.",
-    }
+    names = {"conv1": 0, "conv2": 2, "conv3": 4, "norm1": 6, "fc1": 8, "fc2": 10, "norm2": 11}
     file = read_weights(shared_data / "weights" / name)
     matching = load_weights(model, file.tensors, mapping={f"{old}.": f"{new}." for old, new in names.items()})
     assert [row.status for row in matching.rows] == ["loaded"] * 20
