@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytrain.datasets.image_reading import pil_loader
-from tinytrain.datasets.vision import VisionDataset
+from tinytrain.datasets.vision import FileDataset
 from tinytrain.errors import DataError
 
 IMG_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -96,7 +96,7 @@ def make_dataset(
     return samples
 
 
-class DatasetFolder(VisionDataset):
+class DatasetFolder(FileDataset):
     """Samples in files, one folder for each class.
 
     Args:
@@ -151,13 +151,6 @@ class DatasetFolder(VisionDataset):
     def find_classes(self, directory: PathLike) -> tuple[list[str], dict[str, int]]:
         """Find the classes; may be overridden."""
         return find_classes(directory)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        path, target = self.samples[index]
-        return self._transformed(self.loader(path), target)
 
 
 class ImageFolder(DatasetFolder):

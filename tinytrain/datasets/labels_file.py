@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.datasets.image_reading import pil_loader
-from tinytrain.datasets.vision import VisionDataset
+from tinytrain.datasets.vision import FileDataset
 from tinytrain.errors import DataError, did_you_mean
 
 
-class LabelsFile(VisionDataset):
+class LabelsFile(FileDataset):
     """Images whose paths and labels stand in a file.
 
     A `.csv` file has a header with the columns `path` and `label`; every line of a `.jsonl` file is an object with
@@ -58,7 +58,7 @@ class LabelsFile(VisionDataset):
             raise DataError("it lists no images", place=file)
         self.classes = sorted({label for _, _, label in rows}) if classes is None else list(classes)
         self.class_to_idx = {name: index for index, name in enumerate(self.classes)}
-        self.samples: list[tuple[str, int]] = []
+        self.samples = []
         for line, path, label in rows:
             if label not in self.class_to_idx:
                 raise DataError(
@@ -69,13 +69,6 @@ class LabelsFile(VisionDataset):
                 raise DataError(f"there is no file {folder / path}", place=f"{file}:{line}")
             self.samples.append((str(folder / path), self.class_to_idx[label]))
         self.targets = [target for _, target in self.samples]
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        path, target = self.samples[index]
-        return self._transformed(self.loader(path), target)
 
     def extra_repr(self) -> str:
         return f"Labels: {self.file}"

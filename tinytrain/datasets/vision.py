@@ -12,6 +12,7 @@ from PIL import Image
 
 from tinytrain.random_streams import BatchStream
 from tinytrain.tensor import Tensor, wrap
+from tinytrain.transforms.late import put_off_conversion
 from tinytrain.utils.data import Dataset
 
 Self = TypeVar("Self", bound="VisionDataset")
@@ -76,6 +77,33 @@ class VisionDataset(Dataset):
         if self.target_transform is not None:
             target = self.target_transform(target)
         return image, target
+
+
+class FileDataset(VisionDataset):
+    """Images in files, each read when it is asked for.
+
+    Attributes:
+        samples: list of (path, class index).
+        loader: reads an image, given its path.
+    """
+
+    samples: list[tuple[str, int]]
+    loader: Callable[[str], Any]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        path, target = self.samples[index]
+        return self._transformed(self.loader(path), target)
+
+    def put_off(self) -> tuple[VisionDataset, Callable[[Any], Any]] | None:
+        """Return a set of the same images as pixels, and what makes a batch of floats of a batch of those."""
+        parts = None if self.transforms is not None else put_off_conversion(self.transform)
+        if parts is None:
+            return None
+        to_pixels, convert = parts
+        return self.with_transform(to_pixels), lambda batch: [convert(batch[0]), *batch[1:]]
 
 
 class ArrayDataset(VisionDataset):

@@ -108,14 +108,18 @@ class Normalize(BatchTransform):
 
     def overwrite(self, tensor: Tensor) -> Tensor:
         """Normalise a tensor that nobody else holds in its own memory, outside the tape, and return it."""
-        self.on_batch(tensor.array[None], None)
+        self.overwrite_batch(tensor.array[None])
         return tensor
 
-    def on_batch(self, images: Array, stream: BatchStream | None) -> Array:
+    def overwrite_batch(self, images: Array) -> Array:
+        """Normalise an array (n, c, h, w) in its own memory and return it."""
         dtype = from_numpy_dtype(images.dtype)
         require_floating(dtype)
         mean, std = channel_values(self.mean, self.std, images.shape[1], dtype)
         return normalize_array(images, mean, std, overwrite=True)
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        return self.overwrite_batch(images)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"

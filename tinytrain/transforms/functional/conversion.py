@@ -34,20 +34,22 @@ def to_tensor(pic: Image.Image | np.ndarray) -> Tensor:
         TypeError: neither of them.
         ValueError: an array with another number of dimensions.
     """
+    values = image_values(pic)
+    if values.dtype == np.uint8:
+        return wrap(channels_first(unit_scale(values, get_default_dtype().numpy)))
+    return wrap(channels_first(values.copy()))
+
+
+def image_values(pic: Image.Image | np.ndarray) -> np.ndarray:
+    """Return the values that `to_tensor` scales or keeps, (h, w) or (h, w, c); perhaps the image's own memory."""
     if isinstance(pic, np.ndarray):
         if pic.ndim not in (2, 3):
             raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        pixels = pic.astype(np.int32) if pic.dtype == np.uint16 else pic
-    elif isinstance(pic, Image.Image):
-        pixels = pil_pixels(pic)
-        if pic.mode == "1":
-            pixels = pixels.astype(np.uint8) * np.uint8(255)
-    else:
+        return pic.astype(np.int32) if pic.dtype == np.uint16 else pic
+    if not isinstance(pic, Image.Image):
         raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
-    if pixels.dtype == np.uint8:
-        scaled = unit_scale(pixels, get_default_dtype().numpy)
-        return wrap(channels_first(scaled))
-    return wrap(channels_first(pixels.copy()))
+    pixels = pil_pixels(pic)
+    return pixels.astype(np.uint8) * np.uint8(255) if pic.mode == "1" else pixels
 
 
 def pil_to_tensor(pic: Image.Image) -> Tensor:
@@ -72,10 +74,10 @@ def channels_first(pixels: np.ndarray) -> np.ndarray:
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def unit_scale(values: Array, dtype: np.dtype) -> Array:
+def unit_scale(values: Array, dtype: np.dtype, out: Array | None = None) -> Array:
     """Return integers 0..max as floats 0..1: the value divided by the type's maximum, in `dtype`."""
     divide = array_module(values).true_divide
-    return divide(values, dtype.type(max_value(values)), dtype=dtype, casting="unsafe")
+    return divide(values, dtype.type(max_value(values)), out=out, dtype=dtype, casting="unsafe")
 
 
 def convert_image_dtype(image: Tensor, dtype: Dtype = float32) -> Tensor:

@@ -2,6 +2,10 @@
 
 A dataset may offer `load_batch(indices, streams)`, which makes a whole collated batch in array code; the loader
 prefers it. It returns None where it cannot, and must equal the collated samples to the bit.
+
+A dataset of large samples may offer `put_off()`: a lighter dataset and a function, such that the function makes of a
+collated batch of the one what a batch of the other is, to the bit; or None. Workers then load the lighter samples, and
+the process that takes the batches in calls the function.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,6 +23,7 @@ from tinytrain.generator import Generator, default_generator
 from tinytrain.tensor import Tensor, wrap
 
 T = TypeVar("T", covariant=True)
+PutOff: TypeAlias = "tuple[Dataset, Callable[[Any], Any]]"
 
 
 class Dataset(Generic[T]):
@@ -192,18 +197,33 @@ class Subset(Dataset[T]):
         load = batch_loader(self.dataset)
         return None if load is None else load([self.indices[i] for i in indices], streams)
 
+    def put_off(self) -> PutOff | None:
+        """Return what the dataset puts off, for these samples."""
+        parts = put_off(self.dataset)
+        return None if parts is None else (Subset(parts[0], self.indices), parts[1])
+
 
 def batch_loader(dataset: Any) -> Callable[[Sequence[int], Any], Any] | None:
-    """Return the dataset's `load_batch` where it speaks for its samples, else None.
+    """Return the dataset's `load_batch` where it speaks for its samples, else None."""
+    return dataset.load_batch if _speaks_for_samples(dataset, "load_batch") else None
 
-    A subclass that overrides `__getitem__` alone means its own samples, not those of the inherited `load_batch`.
+
+def put_off(dataset: Any) -> PutOff | None:
+    """Return the dataset's `put_off()` where it has one that speaks for its samples, else None."""
+    return dataset.put_off() if _speaks_for_samples(dataset, "put_off") else None
+
+
+def _speaks_for_samples(dataset: Any, method: str) -> bool:
+    """Whether a method is there and means the samples that the dataset gives.
+
+    A subclass that overrides `__getitem__` alone means its own samples, not those of the inherited method.
     """
-    line = type(dataset).__mro__
-    by_batch, by_sample = (
-        next((i for i, base in enumerate(line) if name in vars(base)), len(line))
-        for name in ("load_batch", "__getitem__")
-    )
-    return dataset.load_batch if by_batch <= by_sample and by_batch < len(line) else None
+    for base in type(dataset).__mro__:
+        if method in vars(base):
+            return True
+        if "__getitem__" in vars(base) or "__getitems__" in vars(base):
+            return False
+    return False
 
 
 def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset[Any]]:

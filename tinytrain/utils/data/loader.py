@@ -13,7 +13,7 @@ from tinytrain.device import cuda_is_available
 from tinytrain.generator import Generator, default_generator
 from tinytrain.random_streams import BATCH_INDEX, random_bits
 from tinytrain.utils.data.collate import default_collate, default_convert
-from tinytrain.utils.data.dataset import IterableDataset
+from tinytrain.utils.data.dataset import IterableDataset, put_off
 from tinytrain.utils.data.fetch import END, Fetched, Fetcher, Task
 from tinytrain.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 from tinytrain.utils.data.workers import WorkerPool
@@ -169,7 +169,10 @@ class _LoaderIterator(Iterator[Any]):
         else:
             self._base_seed = loader.seed
         self._passes = 0
-        fetcher = Fetcher(loader.dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
+        dataset, self._finish = loader.dataset, None
+        if loader._batched and loader.collate_fn is default_collate:
+            dataset, self._finish = put_off(dataset) or (dataset, None)
+        fetcher = Fetcher(dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
         tasks = _tasks(keys, *self._streams(loader, epoch))
         self._source: _Here | WorkerPool
         if loader.num_workers == 0:
@@ -206,7 +209,7 @@ class _LoaderIterator(Iterator[Any]):
             fetched = next(self._source)
             self._skipped += fetched.skipped
             if fetched.data is not None:
-                return fetched.data
+                return fetched.data if self._finish is None else self._finish(fetched.data)
 
     def _streams(self, loader: DataLoader, epoch: int) -> tuple[int, int]:
         """Return the seed and the epoch of the random streams of a pass."""

@@ -89,8 +89,10 @@ class Inbox:
             self._generation = int(name.rpartition(".")[2])
         memory = self._segment.buf
         assert memory is not None
-        stream, *buffers = (bytearray(memory[offset : offset + size]) for offset, size in spans)
-        return pickle.loads(stream, buffers=buffers)
+        (offset, size), *others = spans
+        # NumPy asks the system for huge pages for its arrays: fewer faults on fresh memory.
+        buffers = [np.array(memory[start : start + length]) for start, length in others]
+        return pickle.loads(memory[offset : offset + size], buffers=buffers)
 
     def unlink(self) -> None:
         """Remove what the other end left: the segment read last, or a successor that was never announced."""
