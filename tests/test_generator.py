@@ -8,6 +8,7 @@ import pytest
 from tinytrain.bits import SplitMix, _mix64
 from tinytrain.generator import (
     Generator,
+    _shuffled,
     default_generator,
     fork_rng,
     get_rng_state,
@@ -49,6 +50,17 @@ def test_permutations_and_integers_are_those_torch_draws_for_seed_0():
 def test_a_permutation_of_nothing_is_empty():
     assert Generator().permutation(0).shape == (0,)
     assert Generator().permutation(1).tolist() == [0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 1000])
+def test_a_shuffle_is_its_swaps_one_after_the_other(count):
+    rng = np.random.default_rng(count)
+    for _ in range(20):
+        swaps = rng.integers(np.arange(count - 1), count)
+        expected = list(range(count))
+        for i, j in enumerate(swaps):
+            expected[i], expected[j] = expected[j], expected[i]
+        assert _shuffled(swaps, count).tolist() == expected
 
 
 def test_a_state_continues_the_stream_exactly():

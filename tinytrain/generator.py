@@ -202,10 +202,7 @@ class Generator:
         draws = max(count - 1, 0)
         words = self._source.words32(draws) if count < _LONG_PERMUTATION else self._source.words64(draws)
         steps = words % np.arange(count, 1, -1, dtype=np.uint64)
-        order = list(range(count))
-        for i, j in enumerate((steps.astype(np.int64) + np.arange(draws)).tolist()):
-            order[i], order[j] = order[j], order[i]
-        return np.array(order, np.int64)
+        return _shuffled(steps.astype(np.int64) + np.arange(draws), count)
 
     def bernoulli(self, shape: tuple[int, ...], probability: Any) -> Array:
         """Draw True with the probability given.
@@ -274,6 +271,32 @@ class Generator:
         if count:
             self._spare = float(numbers[count]) if len(numbers) > count else None
         return numbers[:count]
+
+
+def _shuffled(swaps: np.ndarray, count: int) -> np.ndarray:
+    """Return what 0 ... count - 1 become when place i changes with place swaps[i] >= i, one i after the other.
+
+    Step i leaves for good, in place i, what place j = swaps[i] held; j then holds what place i held. So what a place
+    holds was put there by the last earlier step that named it, and comes from that step's own place: a chain of
+    places that is followed in array code, for all of them at once, twice as far each time.
+
+    Args:
+        swaps: (max(count - 1, 0),) places.
+        count: of the places.
+    """
+    steps = np.arange(len(swaps))
+    by_place = np.argsort(swaps * max(count, 1) + steps)  # by place, then by step
+    same = np.flatnonzero(swaps[by_place[1:]] == swaps[by_place[:-1]])
+    earlier = np.full(len(swaps), -1)  # the last step before each that named the same place
+    earlier[by_place[1:][same]] = by_place[:-1][same]
+    last = np.full(count, -1)  # the last step before step p that named place p
+    last[swaps] = steps
+    itself = np.flatnonzero(last[:-1] == steps) if count else steps
+    last[itself] = earlier[itself]
+    origin = np.where(last < 0, np.arange(count), last)
+    while not np.array_equal(further := origin[origin], origin):
+        origin = further
+    return np.concatenate((np.where(earlier < 0, swaps, origin[earlier]), origin[-1:]))
 
 
 def _work_dtype(dtype: np.dtype) -> np.dtype:
