@@ -1,6 +1,6 @@
 """MobileNetV1: Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision" (2017), table 1.
 
-Names of the weights are those of the ImageNet weights that came with RetinaFace (biubug6/Pytorch_Retinaface).
+Names of the weights are those of the ImageNet weights that come with bubbliiiing/retinaface-pytorch.
 """
 
 from __future__ import annotations
