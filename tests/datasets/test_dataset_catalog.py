@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tinytrain.datasets import DATASETS, load_splits
+from tinytrain.datasets import DATASETS, Digits, load_splits
 from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.errors import ConfigError, DataError
 
@@ -120,3 +120,26 @@ def test_the_classes_of_idx_files_are_those_of_the_training_labels(tmp_path):
     (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(encoded(np.array([7], np.uint8)))
     with pytest.raises(DataError, match="label 7 of image 0 is not from 0 to 2"):
         load_splits("idx", tmp_path)
+
+
+def test_only_the_splits_that_are_needed_are_looked_at(monkeypatch):
+    asked = []
+
+    def build(root, split, **options):
+        asked.append(split)
+        return None if split == "val" else Digits(root, train=split == "train")
+
+    monkeypatch.setitem(DATASETS._builders, "digits", build)
+    splits = load_splits("digits", needed=["test"])
+    assert asked == ["test"]
+    assert (splits.train, splits.val, len(splits.test), len(splits.classes)) == (None, None, 355, 10)
+    asked.clear()
+    splits = load_splits("digits", needed=["val"])
+    assert asked == ["val", "train"]
+    assert len(splits.val) == len(load_splits("digits").val)
+
+
+def test_a_split_that_is_needed_and_not_there_is_named(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match="there is no test split"):
+        load_splits("image_folder", tmp_path, needed=["test"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +14,7 @@ from tinytrain.config.origins import Origins, place_of
 from tinytrain.config.problems import placed
 from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.config.tables import LOSSES
-from tinytrain.datasets.catalog import Splits, load_splits
+from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
 from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, DataError
@@ -94,11 +94,12 @@ def build_experiment(config: Config) -> Experiment:
     )
 
 
-def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Splits:
+def load_data(config: Config, *, augmentation: Augmentation | None = None, needed: Collection[str] = SPLITS) -> Splits:
     """Return the data of a config in its splits, with their transforms.
 
     Args:
         config: resolved.
+        needed: the splits to load, as of `load_splits`.
         augmentation: evaluation images come in these views, (v, c, h, w); None: as they are.
 
     Raises:
@@ -116,6 +117,7 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Sp
     if augmentation is not None:
         with placed(("transforms", "eval"), config.origins):
             eval_transform = Views(transforms["eval"], augmentation)
+    reading = _reading(config)
     section = ("data", "keep_classes") if data.keep_classes else ("data", "options")
     with placed(section, config.origins) if data.keep_classes or data.options else nullcontext():
         return load_splits(
@@ -127,8 +129,22 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None) -> Sp
             seed=config.seed,
             download=data.download,
             keep_classes=data.keep_classes,
-            **data.options,
+            needed=needed,
+            **{**data.options, **reading},
         )
+
+
+def _reading(config: Config) -> dict[str, Any]:
+    """Return how image files are read, where the config says so."""
+    data = config.data
+    given = {key: getattr(data, key) for key in ("cache", "shortest_edge") if getattr(data, key) is not None}
+    for key in given:
+        if not reads_files(data.dataset):
+            raise ConfigError(
+                f"`{key}` is for images in files of their own; those of {data.dataset} lie in memory",
+                place=place_of(("data", key), config.origins),
+            )
+    return given
 
 
 def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoader | None, DataLoader | None]:
@@ -137,9 +153,34 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
     mixing = None
     if section.mixup_alpha is not None or section.cutmix_alpha is not None:
         mixing = MixingCollate(len(splits.classes), mixup_alpha=section.mixup_alpha, cutmix_alpha=section.cutmix_alpha)
-    train = _loader(config, splits.train, shuffle=True, collate_fn=mixing)
-    val, test = (None if part is None else _loader(config, part, shuffle=False) for part in (splits.val, splits.test))
+    train = build_loader(config, splits.train, shuffle=True, collate_fn=mixing)
+    val, test = (
+        None if part is None else build_loader(config, part, shuffle=False) for part in (splits.val, splits.test)
+    )
     return train, val, test
+
+
+def build_loader(
+    config: Config, dataset: Any, *, shuffle: bool, collate_fn: Callable[[Any], Any] | None = None
+) -> DataLoader:
+    """Return the loader of one split.
+
+    Args:
+        config: resolved.
+        dataset: with its transform.
+        shuffle: whether the order is another one in every epoch.
+        collate_fn: makes a batch of samples; None: stacks them.
+    """
+    return DataLoader(
+        dataset,
+        config.data.batch_size,
+        shuffle=shuffle,
+        num_workers=config.data.workers,
+        collate_fn=collate_fn,
+        persistent_workers=config.data.workers > 0,
+        seed=config.seed,
+        skip_damaged=config.data.on_error == "skip",
+    )
 
 
 def build_model(
@@ -237,18 +278,3 @@ def image_shape(dataset: Any) -> tuple[int, int, int]:
         except DataError as error:  # the loader stops at it or skips it, as the config says
             first_error = error if i == 0 else first_error
     raise first_error
-
-
-def _loader(
-    config: Config, dataset: Any, *, shuffle: bool, collate_fn: Callable[[Any], Any] | None = None
-) -> DataLoader:
-    return DataLoader(
-        dataset,
-        config.data.batch_size,
-        shuffle=shuffle,
-        num_workers=config.data.workers,
-        collate_fn=collate_fn,
-        persistent_workers=config.data.workers > 0,
-        seed=config.seed,
-        skip_damaged=config.data.on_error == "skip",
-    )

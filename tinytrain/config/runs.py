@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config.build import build_loaders, build_loss, build_model, image_shape, load_data
+from tinytrain.config.build import build_loader, build_loss, build_model, image_shape, load_data
 from tinytrain.config.load import config_from_values, load_config
 from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.schema import Config, plain_values
@@ -115,24 +115,23 @@ def evaluate_weights(
         weights, class_names = file.tensors, None if described is None else described["class_names"]
     if data_root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
-    splits = load_data(config, augmentation=augmentation)
+    splits = load_data(config, augmentation=augmentation, needed=[split])
     if class_names is not None and splits.classes != class_names:
         raise DataError(
             f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(class_names)}",
             place=config.data.root or config.data.dataset,
             remedy="Evaluate on data with the same classes in the same order",
         )
-    _, val, test = build_loaders(config, splits)
-    loader = {"val": val, "test": test}[split]
-    if loader is None:
+    dataset = {"val": splits.val, "test": splits.test}[split]
+    if dataset is None:
         raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
     where = require(device)
-    input_shape = image_shape(splits.train)
+    input_shape = image_shape(dataset)[-3:]  # of one view of an image
     model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=config.origins)
     _load_all(model, weights, mapping, source)
     scores = evaluate(
         (model if augmentation is None else MeanOfViews(model)).to(where),
-        loader,
+        build_loader(config, dataset, shuffle=False),
         build_loss("cross_entropy", {}),
         num_classes=len(splits.classes),
         device=where,

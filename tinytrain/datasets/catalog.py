@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def load_splits(
     seed: int = 0,
     download: bool = False,
     keep_classes: Sequence[str] | None = None,
+    needed: Collection[str] = SPLITS,
     **options: Any,
 ) -> Splits:
     """Load a dataset by its name in the config.
@@ -69,6 +71,7 @@ def load_splits(
         seed: chooses them.
         download: get what is missing, where the set is public.
         keep_classes: the names of those to keep, in the order of their new indices; None: all.
+        needed: the splits to load; the others are not looked at, except train where validation images come from it.
         **options: of the dataset, as EMNIST's `split`; for image files `shortest_edge` (of `read_image`) and
             `cache: ram`, which keeps the images in memory once they are read.
 
@@ -77,28 +80,38 @@ def load_splits(
         DataError: the data is missing or damaged, or the splits have different classes.
     """
     build = DATASETS.find(name)
-    parts = {split: build(root, split, download=download, **options) for split in SPLITS}
+    load = functools.partial(build, root, download=download, **options)
+    parts = {split: load(split) if split in needed else None for split in SPLITS}
+    if "val" in needed and parts["val"] is None and "train" not in needed:
+        parts["train"] = load("train")
     if keep_classes is not None:
         parts = {split: part and ClassChoice(part, keep_classes) for split, part in parts.items()}
-    train = parts["train"]
-    if train is None:
-        raise DataError("there is no training split", place=root)
-    for split, part in parts.items():
-        if part is not None and part.classes != train.classes:
-            differing = sorted(set(part.classes) ^ set(train.classes))
+    present = {split: part for split, part in parts.items() if part is not None}
+    if not present or ("train" in needed and "train" not in present):
+        missing = "training" if "train" in needed else " or ".join(needed)
+        raise DataError(f"there is no {missing} split", place=root or name)
+    first, classes = next((split, part.classes) for split, part in present.items())
+    for split, part in present.items():
+        if part.classes != classes:
+            differing = sorted(set(part.classes) ^ set(classes))
             raise DataError(
-                f"the classes of {split} differ from those of train: {', '.join(differing) or 'another order'}",
+                f"the classes of {split} differ from those of {first}: {', '.join(differing) or 'another order'}",
                 place=root,
             )
-    train, val = train.with_transform(train_transform), parts["val"]
-    if val is None and val_fraction > 0:
+    train = present["train"].with_transform(train_transform) if "train" in present else None
+    val, test = (
+        present[split].with_transform(eval_transform) if split in present else None for split in ("val", "test")
+    )
+    if train is not None and val is None and val_fraction > 0:
         kept, held_out = stratified_split(train.targets, val_fraction, seed)
-        val = Subset(train.with_transform(eval_transform), held_out.tolist())
+        val = Subset(present["train"].with_transform(eval_transform), held_out.tolist())
         train = Subset(train, kept.tolist())
-    elif val is not None:
-        val = val.with_transform(eval_transform)
-    test = parts["test"] and parts["test"].with_transform(eval_transform)
-    return Splits(train, val, test, list(parts["train"].classes))
+    return Splits(train, val, test, list(classes))
+
+
+def reads_files(name: str) -> bool:
+    """Return whether each image of a data set is a file, so that `shortest_edge` and `cache` have a meaning."""
+    return "cache" in inspect.signature(DATASETS.find(name)).parameters
 
 
 def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
