@@ -43,6 +43,8 @@ def test_googlenet_turns_imagenets_normalisation_into_its_own():
     ("build", "message"),
     [
         (lambda: models.googlenet(transform_input=True, in_channels=1), "needs images of 3 channels"),
+        (lambda: models.lenet5(activation="tahn"), "`activation` must be one of tanh, relu; got 'tahn'"),
+        (lambda: models.mobilenet_v1(activation="leaky"), "`activation` must be one of relu, leaky_relu; got 'leaky'"),
         (lambda: models.SqueezeNet("1_2"), "`version` must be one of 1_0, 1_1; got '1_2'"),
         (lambda: models.CifarResNet(21), "`depth` must be 6n \\+ 2"),
         (lambda: models.resnet50(replace_stride_with_dilation=[True]), "must have 3 entries"),

@@ -23,6 +23,9 @@ class LeNet5(nn.Module):
         in_channels: channels of the images.
         activation: `tanh` as in the paper, or `relu`.
         padding: pixels around the image in the first convolution; 2 makes an image of 28x28 pixels one of 32x32.
+
+    Raises:
+        ValueError: there is no such activation.
     """
 
     def __init__(
@@ -33,6 +36,8 @@ class LeNet5(nn.Module):
         padding: int = 0,
     ):
         super().__init__()
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"LeNet5: `activation` must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
         act = _ACTIVATIONS[activation]
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 6, kernel_size=5, padding=padding),

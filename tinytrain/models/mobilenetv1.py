@@ -5,6 +5,7 @@ Names of the weights are those of the ImageNet weights that come with bubbliiiin
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from tinytrain import nn
@@ -12,6 +13,7 @@ from tinytrain.models.blocks import Layer, initialise_fan_out, make_divisible
 from tinytrain.models.registry import architecture
 from tinytrain.tensor import Tensor
 
+_ACTIVATIONS: dict[str, Layer] = {"relu": nn.ReLU, "leaky_relu": partial(nn.LeakyReLU, 0.1)}
 _STAGES = (  # output channels and stride of each depthwise-separable convolution
     ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1)),
     ((512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1)),
@@ -27,6 +29,9 @@ class MobileNetV1(nn.Module):
         width_mult: a factor for the channels of every layer; results are multiples of 8.
         activation: `relu`, or `leaky_relu` with a slope of 0.1.
         in_channels: channels of the images.
+
+    Raises:
+        ValueError: there is no such activation.
     """
 
     def __init__(
@@ -37,7 +42,9 @@ class MobileNetV1(nn.Module):
         in_channels: int = 3,
     ):
         super().__init__()
-        act: Layer = nn.ReLU if activation == "relu" else lambda: nn.LeakyReLU(0.1)
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"MobileNetV1: `activation` must be one of {', '.join(_ACTIVATIONS)}; got {activation!r}")
+        act = _ACTIVATIONS[activation]
         channels = make_divisible(32 * width_mult)
         layers: list[nn.Module] = [nn.Sequential(*_conv(in_channels, channels, 3, 2, 1, act))]
         stages: list[nn.Sequential] = []
