@@ -12,6 +12,7 @@ from tinytrain import __version__
 from tinytrain.device import synchronize
 from tinytrain.errors import TinytrainError
 from tinytrain.inspection import count_macs, count_parameters
+from tinytrain.memory import keep_freed_memory
 from tinytrain.training.checkpoint import load_checkpoint, save_checkpoint
 from tinytrain.training.evaluation import evaluate
 from tinytrain.training.events import EpochResult, Events
@@ -67,6 +68,7 @@ def train(
         DivergenceError: the loss became infinite or no number.
         StorageError: a file cannot be written, or there is no checkpoint to go on from.
     """
+    keep_freed_memory()
     events = events or Events()
     e = experiment
     history: list[EpochResult] = []
