@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tinytrain import nn
 from tinytrain.config import config_from_values
-from tinytrain.config.build import build_experiment, build_loss, image_shape, with_class_weights
+from tinytrain.config.build import build_experiment, build_loss, image_shape, load_data, with_class_weights
+from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.errors import ConfigError, DataError
 from tinytrain.optim import SGD
 
@@ -182,3 +184,29 @@ def test_the_shape_of_images_is_that_of_the_first_that_can_be_read():
 def test_a_set_without_an_image_that_can_be_read_is_refused(samples: list[int], message: str):
     with pytest.raises(DataError, match=message):
         image_shape(Damaged(samples))
+
+
+def test_image_files_are_read_as_the_config_says(tmp_path):
+    folder = tmp_path / "train" / "a"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (80, 64)).save(folder / "x.jpg")
+    data = {"dataset": "image_folder", "root": str(tmp_path), "val_fraction": 0}
+    for keys, shape in (({}, (3, 64, 80)), ({"shortest_edge": 30, "cache": "ram"}, (3, 32, 40))):
+        config = config_from_values(values(data={**data, **keys}))
+        assert load_data(config).train[0][0].shape == shape
+    assert isinstance(load_data(config).train.loader, RamCache)
+    assert "cache: ram" in config.to_yaml()
+
+
+@pytest.mark.parametrize(("key", "value"), [("cache", "ram"), ("shortest_edge", 30)])
+def test_how_to_read_files_is_refused_where_there_are_none(key, value):
+    config = config_from_values(values(data={"dataset": "digits", key: value}))
+    with pytest.raises(
+        ConfigError, match=f"`{key}` is for images in files of their own; those of digits"
+    ):
+        load_data(config)
+
+
+def test_another_cache_than_ram_is_refused():
+    with pytest.raises(ConfigError, match="cache"):
+        config_from_values(values(data={"dataset": "image_folder", "cache": "disk"}))

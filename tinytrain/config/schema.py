@@ -90,6 +90,15 @@ class DataSection(Section):
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that load batches; 0: the training process itself. The result is the same."""
 
+    cache: Literal["ram"] | None = None
+    """Where the images of files stay once they are decoded: ram, up to 2 GiB in each process. null: nowhere."""
+
+    shortest_edge: PositiveInt | None = None
+    """Pixels that the shorter edge is needed for: larger JPEGs are decoded at 1/2, 1/4 or 1/8 of their size.
+
+    Faster, and the pixels differ a little from those of a full decode. null: decode in full.
+    """
+
     on_error: Literal["raise", "skip"] = "raise"
     """What a damaged image does: `raise` stops with its name, `skip` leaves it out and says so."""
 
