@@ -156,9 +156,10 @@ class ArrayDataset(VisionDataset):
             return None
         if not getattr(self.transform, "has_batch", False):
             return None
-        images = _values(self.data)[indices]
-        labels = _values(self.targets)
-        targets = np.array([labels[i] for i in indices], dtype=np.int64)
+        rows, labels = np.asarray(indices), _values(self.targets)
+        images = _values(self.data)[rows]
+        chosen = labels[rows] if isinstance(labels, np.ndarray) else [labels[i] for i in indices]
+        targets = np.array(chosen, dtype=np.int64)
         if images.ndim == 3:
             images = images[..., None]
         return [wrap(self.transform.batch(images, streams)), wrap(targets)]  # type: ignore[union-attr]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from tinytrain.errors import DataError
 from tinytrain.random_streams import BATCH_INDEX, BatchStream, sample_stream
 from tinytrain.utils.data.collate import default_collate
@@ -85,10 +87,10 @@ class Fetcher:
             return self._collated(task, *self._load_all(task, [task.key]))
         if self.collate_fn is default_collate:
             load_batch = batch_loader(self.dataset)
-            streams = BatchStream(task.seed, task.epoch, [stream_index(key) for key in task.key])
-            whole = load_batch and load_batch(task.key, streams)
-            if whole is not None:
-                return Fetched(whole)
+            if load_batch is not None:
+                whole = load_batch(task.key, BatchStream(task.seed, task.epoch, _stream_indices(task.key)))
+                if whole is not None:
+                    return Fetched(whole)
         if _gives_many(self.dataset):
             with sample_stream(task.seed, task.epoch, BATCH_INDEX + task.number):
                 return self._collated(task, self.dataset.__getitems__(task.key), [])
@@ -143,6 +145,13 @@ def stream_index(key: Any) -> int:
     except (TypeError, ValueError):
         digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
         return int.from_bytes(digest, "little") % BATCH_INDEX
+
+
+def _stream_indices(keys: list[Any]) -> np.ndarray:
+    """Return `stream_index` of every key: (n,) uint64."""
+    if all(type(key) is int for key in keys):
+        return np.array(keys, np.int64).astype(np.uint64) % np.uint64(BATCH_INDEX)
+    return np.array([stream_index(key) for key in keys], np.uint64)
 
 
 def _gives_many(dataset: Any) -> bool:
