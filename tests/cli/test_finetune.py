@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from tinytrain.cli.main import run
-from tinytrain.config import load_config
+from tinytrain.config import config_from_values, load_config
 from tinytrain.config.finetune import build_finetuning
 from tinytrain.config.schema import plain_values
+from tinytrain.models import MODELS
+from tinytrain.models.pretrained import PretrainedWeights, find_pretrained
 from tinytrain.weights import load_bundle
 
 CONFIG = """\
@@ -147,15 +149,23 @@ def test_tensors_of_other_names_come_by_a_mapping(folder: Path, tmp_path: Path, 
     [
         (["--weights", "none.pth"], 3, "none.pth: there is no such file. Name a run folder or a weights file"),
         (["finetune.freeze=[feature]"], 2, "override: finetune.freeze: no parameter's name begins with 'feature' (did"),
+        (
+            ["--weights", "pretrained"],
+            2,
+            "CONFIG:6: model.name: there are no public weights for cnn; there are for alexn",
+        ),
+        (["--weights", "pretrained", "model={name: vgg11}"], 3, "vgg11-8a719046.pth is not on this machine (looked in"),
         (["finetune.freez=[a]"], 2, "override: finetune.freez: unknown key (did you mean 'freeze'?)"),
     ],
 )
 def test_it_refuses_in_one_line_and_leaves_nothing(
-    folder: Path, tmp_path: Path, capsys, arguments: list[str], code: int, message: str
+    folder: Path, tmp_path: Path, capsys, monkeypatch, arguments: list[str], code: int, message: str
 ):
+    for name in ("TINYTRAIN_HOME", "TORCH_HOME", "TORCH_MODEL_ZOO", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
     assert finetune(folder, tmp_path / "tuned", *arguments) == code
     stderr = capsys.readouterr().err
-    assert stderr.startswith(f"error: {message}")
+    assert stderr.startswith(f"error: {message}".replace("CONFIG", str(folder / "new.yaml")))
     assert stderr.count("\n") == 1
     assert not (tmp_path / "tuned").exists()
 
@@ -187,3 +197,31 @@ def test_scratch_and_finetuning_of_the_flowers_differ_in_nothing_but_the_weights
     differing = {key for key in tuned if tuned[key] != scratch[key]}
     assert differing == {"name", "train", "finetune"}
     assert tuned["train"]["epochs"] == scratch["train"]["epochs"]
+
+
+def test_train_leaves_pretrained_weights_to_finetune(folder: Path, capsys):
+    assert run(["train", str(folder / "new.yaml"), "model={name: squeezenet1_1, pretrained: true}"]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {folder / 'new.yaml'}: `train` begins with random weights, the config has model.pretrained=true. "
+        "Use tinytrain finetune, which says what it takes over\n"
+    )
+
+
+def test_public_weights_bring_their_classes_and_preprocessing(tmp_path: Path, monkeypatch):
+    public = find_pretrained("squeezenet1_1")
+    tensors = {name: tensor.numpy() + 1 for name, tensor in MODELS["squeezenet1_1"]().state_dict().items()}
+    monkeypatch.setattr(PretrainedWeights, "read", lambda self, *, download: tensors)
+    classes = ["daisy", "rose", "tulip"]
+    photos(tmp_path / "photos", classes)
+    values = {
+        "data": {"dataset": "image_folder", "root": str(tmp_path / "photos")},
+        "model": {"name": "squeezenet1_1", "pretrained": True},
+    }
+    finetuning = build_finetuning(config_from_values(values))
+    model = finetuning.experiment.model
+    assert plain_values(finetuning.config)["transforms"]["eval"] == public.eval_transforms
+    assert np.array_equal(model.features[0].weight.detach().numpy(), tensors["features.0.weight"])
+    head, daisy = model.classifier[1].bias.detach().numpy(), public.class_names.index("daisy")
+    assert head[0] == tensors["classifier.1.bias"][daisy]
+    assert (head[1:] < 0.5).all()  # their own first values, the file's are all near 1
+    assert finetuning.warnings == []

@@ -15,6 +15,7 @@ from tinytrain.cli.output import (
     RunDirOption,
     print_json,
 )
+from tinytrain.errors import UsageError
 
 if TYPE_CHECKING:
     from tinytrain.training import Experiment, RunFolder
@@ -33,6 +34,12 @@ def train(
 
     chosen = [] if device is None else [f"device={device}"]
     experiment_config = load_config(config, [*(overrides or []), *chosen])
+    if experiment_config.model.pretrained:
+        raise UsageError(
+            "`train` begins with random weights, the config has model.pretrained=true",
+            place=config,
+            remedy="Use tinytrain finetune, which says what it takes over",
+        )
 
     from tinytrain.config.build import build_experiment
     from tinytrain.config.runs import find_run

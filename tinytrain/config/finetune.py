@@ -12,7 +12,7 @@ from tinytrain.config.load import config_from_values
 from tinytrain.config.origins import OVERRIDE, flow, replace_origins
 from tinytrain.config.problems import placed
 from tinytrain.config.schema import Config, ModelSection, plain_values
-from tinytrain.config.weights_source import Source, open_source
+from tinytrain.config.weights_source import PRETRAINED, Source, open_source
 from tinytrain.errors import UsageError
 from tinytrain.training import Experiment
 from tinytrain.training.ema import WeightAverage
@@ -61,13 +61,14 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
         WeightsError: they are missing, damaged, or nothing of them fits.
         ConfigError: a prefix to freeze fits no parameter, or as of `build_experiment`.
     """
-    weights = weights or config.finetune.weights
+    weights = weights or config.finetune.weights or (PRETRAINED if config.model.pretrained else None)
     if weights is None:
         raise UsageError(
             "which weights to begin with is not said",
             remedy="Give --weights FILE, RUN or pretrained, or set finetune.weights",
         )
-    source = open_source(weights, config.model)
+    with placed(("model", "name"), config.origins):
+        source = open_source(weights, config.model, download=config.finetune.download)
     config, warnings = with_preprocessing(with_weights(config, weights), source)
     experiment = build_experiment(config)
     section, model = config.finetune, experiment.model

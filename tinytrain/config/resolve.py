@@ -56,7 +56,7 @@ def _model(model: ModelSection, origins: Origins) -> ModelSection:
     known = check_arguments(
         builder, model.arguments, ("model",), origins, owner=f"model {model.name!r}", supplied=table.supplied
     )
-    return ModelSection.model_validate({"name": model.name, **known})
+    return ModelSection.model_validate({"name": model.name, "pretrained": model.pretrained, **known})
 
 
 def _steps(steps: Sequence[Step], kind: str, path: KeyPath, origins: Origins) -> list[Step]:

@@ -121,6 +121,9 @@ class ModelSection(Section):
     name: str | None = None
     """Name of the architecture, as in `tinytrain list models`. The other keys are its arguments."""
 
+    pretrained: bool = False
+    """Whether `finetune` begins with the public weights of this name, as with `finetune.weights: pretrained`."""
+
     layers: list[Step] | None = None
     """Layers in order, as in `tinytrain list layers`, instead of a name."""
 
@@ -128,13 +131,15 @@ class ModelSection(Section):
     def _is_one_of_the_two(self) -> ModelSection:
         if (self.name is None) == (self.layers is None):
             raise ValueError("expected either `name` or `layers`")
+        if self.layers is not None and self.pretrained:
+            raise ValueError("there are no public weights for a list of `layers`")
         if self.layers is not None and self.model_extra:
             raise ValueError(f"`layers` leaves nothing to say to `{next(iter(self.model_extra))}`")
         return self
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The keys beside `name` and `layers`."""
+        """The keys that the architecture reads."""
         return dict(self.model_extra or {})
 
 
@@ -233,7 +238,10 @@ class FinetuneSection(Section):
     """How weights from elsewhere are taken over; read by `finetune` only."""
 
     weights: str | None = None
-    """A weights file, a run folder, or `pretrained`."""
+    """A weights file, a run folder, or `pretrained` for the architecture's public ones."""
+
+    download: bool = False
+    """Whether public weights that are on no disk may be downloaded."""
 
     mapping: dict[str, str | None] = Field(default_factory=dict)
     """The file's names to the model's, where they differ; both may end in a dot. null: not to be loaded."""
@@ -285,6 +293,8 @@ def plain_values(section: Section) -> dict[str, Any]:
         values[name] = _plain(getattr(section, name))
     if isinstance(section, ModelSection):
         del values["layers" if section.layers is None else "name"]
+        if not section.pretrained:
+            del values["pretrained"]
     return values
 
 

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from tinytrain.config.schema import ModelSection
+from tinytrain.errors import ConfigError
+from tinytrain.models.pretrained import find_pretrained
 from tinytrain.weights import description_in, read_weights
+
+PRETRAINED = "pretrained"
+"""What people write instead of a path for the public weights of the config's model."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +33,24 @@ class Source:
     eval_transforms: list[Any] | None = None
 
 
-def open_source(weights: str, model: ModelSection) -> Source:
-    """Return the weights in a file, in a run folder, or `pretrained` ones of a model.
+def open_source(weights: str, model: ModelSection, *, download: bool = False) -> Source:
+    """Return the weights in a file, in a run folder, or the public ones of a model.
+
+    Args:
+        weights: a path, or `pretrained`.
+        model: of the config; public weights are those of its name.
+        download: whether public weights that are on no disk may be downloaded.
 
     Raises:
         WeightsError: they are missing or damaged.
+        ConfigError: there are no public weights of the model.
     """
+    if weights == PRETRAINED:
+        try:
+            public = find_pretrained(str(model.name))
+        except ValueError as error:
+            raise ConfigError(str(error), remedy="Name a file with --weights") from error
+        return Source(public.file, public.read(download=download), public.class_names, public.eval_transforms)
     file = read_weights(weights)
     described = description_in(file)
     if described is None:
