@@ -1,6 +1,7 @@
 """Public weights of known networks: where they are, what they expect, how good they are.
 
-The files and figures are torchvision's: https://docs.pytorch.org/vision/stable/models.html.
+The files and figures are torchvision's: https://docs.pytorch.org/vision/stable/models.html. What gets and reads them is
+imported when that happens, as most programs build networks without it.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.errors import WeightsError, did_you_mean
-from tinytrain.models.retrieval import retrieve
 from tinytrain.nn import Module
-from tinytrain.transforms import build_pipeline
-from tinytrain.weights import load_weights, read_weights
 
 _URL = "https://download.pytorch.org/models/"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -85,6 +83,8 @@ class PretrainedWeights:
 
     def transforms(self) -> Callable[[Any], Any]:
         """Return what turns an image into what the builder's network takes, with `options` in force."""
+        from tinytrain.transforms import build_pipeline
+
         return build_pipeline(self._steps(_MEAN, _STD))
 
     def read(self, *, download: bool, progress: bool = True) -> dict[str, np.ndarray]:
@@ -97,6 +97,9 @@ class PretrainedWeights:
         Raises:
             WeightsError: the file is not to be had, or is damaged.
         """
+        from tinytrain.models.retrieval import retrieve
+        from tinytrain.weights import read_weights
+
         path = retrieve(self.url, self.sha256, download=download, progress=progress)
         tensors = read_weights(path).tensors
         return {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(\d)\.", r"\1\2.", k): v for k, v in tensors.items()}
@@ -112,6 +115,8 @@ class PretrainedWeights:
         Raises:
             WeightsError: as of `read`, or the network is another.
         """
+        from tinytrain.weights import load_weights
+
         matching = load_weights(model, self.read(download=download, progress=progress))
         if matching.missing:
             raise WeightsError(
