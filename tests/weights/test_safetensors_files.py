@@ -14,6 +14,7 @@ from tinytrain.weights import read_weights
 from .files import safetensors_file
 
 ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+NESTED = b"[" * 700 + b"]" * 700
 RAW = b"\0\0\x80?"
 
 
@@ -45,13 +46,17 @@ def test_bfloat16_becomes_float32(tmp_path):
         ({"a": ONE | {"data_offsets": [0, 8]}}, RAW, "'a' lies at [0, 8], outside of the 4 bytes"),
         ({"a": ONE | {"data_offsets": [-4, 0]}}, RAW, "'a' lies at [-4, 0], outside"),
         ({"a": ONE | {"data_offsets": [4, 0]}}, RAW, "'a' lies at [4, 0], outside"),
-        ({"a": ONE | {"data_offsets": [0]}}, RAW, "'a' lies at [0], outside"),
+        ({"a": ONE | {"data_offsets": [0]}}, RAW, "'a' has no two offsets into the data"),
         ({"a": ONE | {"shape": [2]}}, RAW, "'a' has 4 bytes, its shape [2] of float32 needs others"),
         ({"a": ONE | {"shape": [-1]}}, RAW, "a: no shape"),
         ({"a": ONE | {"shape": [1 << 32, 1 << 32]}}, RAW, "larger than any memory"),
         ({"a": ONE | {"shape": "1"}}, RAW, "a: no shape"),
         ({"a": ONE | {"dtype": "F8_E4M3"}}, RAW, "'a' has the type 'F8_E4M3', which is not read"),
         ({"a": ONE | {"dtype": ["F32"]}}, RAW, "which is not read"),
+        ({"a": ONE | {"data_offsets": "[0, 4]"}}, RAW, "'a' has no two offsets"),
+        (b'{"a": {"dtype": "F32", "data_offsets": ' + NESTED + b', "shape": []}}', RAW, "'a' has no two offsets"),
+        (b'{"a": {"shape": ' + NESTED + b', "data_offsets": [0, 4], "dtype": "F32"}}', RAW, "a: no shape: (list)"),
+        (b'{"a": {"dtype": ' + NESTED + b', "data_offsets": [0, 4], "shape": []}}', RAW, "the type 'list'"),
         ({"a": {"dtype": "F32"}}, RAW, "'a' is not described by dtype, shape and data_offsets"),
         ({"a": ONE | {"more": 1}}, RAW, "'a' is not described by"),
         ({"a": 1}, RAW, "'a' is not described by"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 import zipfile
@@ -38,6 +39,18 @@ def test_views_of_one_storage_are_read_by_offset_and_stride(write):
     np.testing.assert_array_equal(file.tensors["b"], [[1, 3], [2, 4]])
     assert file.dtypes == {"a": "float32", "b": "float32"}
     assert file.entries == {"n": 7, "s": "x"}
+
+
+def test_values_of_any_size_are_described_shortly(write):
+    value = {"many": list(range(1000)), "large": [1 << 40_000], "text": "x" * 1000, "raw": b"\x1b[2J", "none": None}
+    entries = read_weights(write(value, has_storage=False)).describe()["entries"]
+    assert {entry["name"]: entry["value"] for entry in entries} == {
+        "many": "1000 values",
+        "large": "[an integer of 40001 bits]",
+        "text": "x" * 119 + "…",
+        "raw": "b'\\x1b[2J'",
+        "none": "None",
+    }
 
 
 def test_containers_become_dotted_names(write):
@@ -81,9 +94,9 @@ def test_a_parameter_is_its_tensor(write):
         ((4, (3,), (1,)), "a: reaches to element 6 of a storage of 6"),
         ((0, (2, 2), (4, 2)), "a: reaches to element 6 of a storage of 6"),
         ((6, (1,), (1,)), "a: reaches to element 6"),
-        ((-1, (2,), (1,)), "a: no strides"),
-        ((0, (2,), (-1,)), "a: no strides"),
-        ((0, (2, 3), (1,)), "a: no strides"),
+        ((-1, (2,), (1,)), "a: no offset and strides"),
+        ((0, (2,), (-1,)), "a: no offset and strides"),
+        ((0, (2, 3), (1,)), "a: no offset and strides"),
         ((0, (-1,), (1,)), "a: no shape"),
         ((0, (2.0,), (1,)), "a: no shape"),
         ((0, (True,), (1,)), "a: no shape"),
@@ -92,8 +105,11 @@ def test_a_parameter_is_its_tensor(write):
         ((0, (0, 1 << 62), (1, 1)), "larger than any memory"),
         ((0, (2, 3), (1 << 62, 1 << 62)), "a: reaches to element"),
         ((0, (1 << 20, 1 << 20), (0, 0)), "the file stands for more than"),
-        ((None, (2,), (1,)), "a: no strides"),
+        ((None, (2,), (1,)), "a: no offset and strides"),
         ((0, [2], [1]), "a tuple was expected, not a list"),
+        ((0, (1 << 20_000,), (1,)), "has more than 64 bits"),
+        ((-1 << 20_000, (1,), (1,)), "has more than 64 bits"),
+        ((0, (1, "x", 1.5), (1, 1, 1)), r"a: no shape: \(1, str, float\)"),
     ],
 )
 def test_a_view_beyond_its_storage_is_refused_before_memory_is_used(write, view, reason):
@@ -350,3 +366,8 @@ def test_a_missing_file_is_named(tmp_path):
         read_weights(tmp_path / "none.pth")
     with pytest.raises(WeightsError, match=r"best\.safetensors: there is no such file"):
         read_weights(tmp_path)
+
+
+def test_what_is_no_file_is_not_read_for_ever():
+    with pytest.raises(WeightsError, match=f"{os.devnull}: this is not a file"):
+        read_weights(os.devnull)

@@ -87,9 +87,9 @@ def check_shape(shape: Sequence[Any], what: str) -> int:
         WeightsError: it is no shape, or one beyond what memory can have.
     """
     if not all(type(length) is int and length >= 0 for length in shape) or len(shape) > MAX_DIMENSIONS:
-        raise WeightsError(f"{what}: no shape: {tuple(shape)!r:.120}")
+        raise WeightsError(f"{what}: no shape: {_shown(shape)}")
     if math.prod(max(length, 1) for length in shape) >= 1 << 59:
-        raise WeightsError(f"{what}: the shape {tuple(shape)!r:.120} is larger than any memory")
+        raise WeightsError(f"{what}: the shape {_shown(shape)} is larger than any memory")
     return math.prod(shape)
 
 
@@ -106,7 +106,7 @@ def strided(values: np.ndarray, offset: int, shape: Sequence[int], stride: Seque
         WeightsError: the view would reach beyond the storage.
     """
     if len(stride) != len(shape) or not all(type(step) is int and step >= 0 for step in (offset, *stride)):
-        raise WeightsError(f"{what}: no strides for the shape {tuple(shape)}: {tuple(stride)!r:.120} from {offset}")
+        raise WeightsError(f"{what}: no offset and strides for the shape {_shown(shape)}: {_shown((offset, *stride))}")
     if not math.prod(shape):
         return np.empty(shape, values.dtype)
     last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
@@ -114,3 +114,9 @@ def strided(values: np.ndarray, offset: int, shape: Sequence[int], stride: Seque
         raise WeightsError(f"{what}: reaches to element {last} of a storage of {len(values)}")
     steps = [step * values.itemsize if length > 1 else 0 for length, step in zip(shape, stride, strict=True)]
     return np.lib.stride_tricks.as_strided(values[offset:], shape, steps, writeable=False)
+
+
+def _shown(numbers: Sequence[Any]) -> str:
+    """Return numbers from a file as text; of what is none, or too large to write down, the type."""
+    texts = [str(n) if type(n) in (int, bool) and abs(n) < 1 << 64 else type(n).__name__ for n in numbers[:8]]
+    return f"({', '.join(texts)}{', ...' if len(numbers) > 8 else ''})"

@@ -94,6 +94,8 @@ def read_weights(path: str | os.PathLike[str], *, tensors_only: bool = False) ->
     path = Path(path)
     if path.is_dir():
         path = path / "best.safetensors"
+    if path.exists() and not path.is_file():
+        raise WeightsError("this is not a file", place=path, remedy="Name a run folder or a weights file")
     mentioned: set[str] | None = set() if tensors_only else None
     try:
         found = _read(path, mentioned)
@@ -181,13 +183,13 @@ def _shown(value: Any) -> str:
     """Return a short text for a value, whatever it is."""
     if isinstance(value, Global):
         return value.name
-    if isinstance(value, (list, tuple, dict)) and len(value) > 8:
-        return f"{len(value)} values"
+    if isinstance(value, (list, tuple, dict)):
+        return f"{len(value)} values" if len(value) > 8 else f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, int) and value.bit_length() > 256:
         return f"an integer of {value.bit_length()} bits"
-    if isinstance(value, (str, bytes)):
-        return visible(value if isinstance(value, str) else repr(value[:64]))
-    return visible(repr(value))
+    if isinstance(value, (bytes, bytearray)):
+        return visible(repr(bytes(value[:64])))
+    return visible(value if isinstance(value, str) else repr(value))
 
 
 def _remedy(error: PickleError) -> str | None:

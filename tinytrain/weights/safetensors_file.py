@@ -63,9 +63,10 @@ def read_safetensors_bytes(data: bytes) -> SafeTensors:
         shown = visible(name)
         if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
             raise WeightsError(f"{shown!r} is not described by dtype, shape and data_offsets")
-        element = ELEMENTS.get(_TYPES.get(str(entry["dtype"]), ""))
-        if element is None:
-            raise WeightsError(f"{shown!r} has the type {visible(str(entry['dtype']))!r}, which is not read")
+        kind = entry["dtype"] if isinstance(entry["dtype"], str) else type(entry["dtype"]).__name__
+        if kind not in _TYPES:
+            raise WeightsError(f"{shown!r} has the type {visible(kind)!r}, which is not read")
+        element = ELEMENTS[_TYPES[kind]]
         begin, end = _offsets(entry["data_offsets"], len(content), shown)
         shape: Any = entry["shape"] if isinstance(entry["shape"], list) else [None]
         if check_shape(shape, shown) * element.size != end - begin:
@@ -104,4 +105,6 @@ def _offsets(value: Any, size: int, name: str) -> tuple[int, int]:
     match value:
         case [int(begin), int(end)] if 0 <= begin <= end <= size:
             return begin, end
-    raise WeightsError(f"{name!r} lies at {value!r:.80}, outside of the {size} bytes of data")
+        case [int(begin), int(end)]:
+            raise WeightsError(f"{name!r} lies at {visible(str([begin, end]))}, outside of the {size} bytes of data")
+    raise WeightsError(f"{name!r} has no two offsets into the data")

@@ -62,10 +62,11 @@ def read_zip(path: Path, budget: Budget, mentioned: set[str] | None) -> Unpickle
                 continue
             name = f"{root}data/{key}"
             if name not in entries.names:
-                raise WeightsError(f"the storage {name!r} is missing")
-            if entries.size(name) != storage.num_bytes:
+                raise WeightsError(f"the storage {visible(name)!r} is missing")
+            size = entries.size(name)
+            if size != storage.num_bytes:
                 raise WeightsError(
-                    f"the storage {name!r} has {entries.size(name)} bytes, its tensors speak of {storage.num_bytes}"
+                    f"the storage {visible(name)!r} has {size} bytes, its tensors speak of {storage.num_bytes}"
                 )
             storage.raw = memoryview(entries.read(name))
         is_big = f"{root}byteorder" in entries.names and entries.read(f"{root}byteorder") == b"big"
@@ -149,16 +150,18 @@ def _read_storage(
 ) -> None:
     """Give a storage its bytes, and leave the stream behind them."""
     if key not in records.storages or records.storages[key].raw is not None:
-        raise WeightsError(f"the storage {key!r} is there, but nothing speaks of it, or it is there twice")
+        raise WeightsError(f"the storage {visible(key)!r} is there, but nothing speaks of it, or it is there twice")
     storage = records.storages[key]
     if has_count:
         (count,) = struct.unpack(f"{order}q", _exactly(stream, 8))
         size = storage.element.size if storage.element else 1
         if count * size != storage.num_bytes:
-            raise WeightsError(f"the storage {key!r} has {count} elements, its tensors speak of another number")
+            raise WeightsError(
+                f"the storage {visible(key)!r} has {count} elements, its tensors speak of another number"
+            )
     begin = stream.tell()
     if storage.num_bytes > len(data) - begin:
-        raise WeightsError(f"the file ends within the storage {key!r}", remedy="Get the file again")
+        raise WeightsError(f"the file ends within the storage {visible(key)!r}", remedy="Get the file again")
     storage.raw = memoryview(data)[begin : begin + storage.num_bytes]
     stream.seek(begin + storage.num_bytes)
 
@@ -185,12 +188,12 @@ def _tar_members(data: bytes) -> dict[str, bytes]:
             for info in tar:
                 name = info.name.removeprefix("./")
                 if name not in _TAR_MEMBERS or name in members or info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
-                    raise WeightsError(f"a tar archive with {name!r}, which is none of PyTorch's")
+                    raise WeightsError(f"a tar archive with {visible(name)!r}, which is none of PyTorch's")
                 if info.offset_data + info.size > len(data):
-                    raise WeightsError(f"the file ends within {name!r}", remedy="Get the file again")
+                    raise WeightsError(f"the file ends within {visible(name)!r}", remedy="Get the file again")
                 members[name] = data[info.offset_data : info.offset_data + info.size]
     except (tarfile.TarError, ValueError, OverflowError, EOFError, OSError) as error:
-        raise WeightsError(f"the tar archive is damaged: {error}") from error
+        raise WeightsError(f"the tar archive is damaged: {visible(str(error))}") from error
     if not {"pickle", "storages"} <= members.keys():
         raise WeightsError("a tar archive, but none of PyTorch's: no pickle and storages")
     return members

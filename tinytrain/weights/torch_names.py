@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.errors import WeightsError
-from tinytrain.pickles import NUMPY_NAMES, Global, expect, plain_key
+from tinytrain.pickles import NUMPY_NAMES, Global, expect, plain_key, visible
 from tinytrain.weights.elements import ELEMENTS, Budget, Element, check_shape, strided
 
 _STORAGES = {
@@ -81,7 +81,7 @@ class StoredTensor:
         if key not in read:
             raw = self.storage.content()
             if raw is None:
-                raise WeightsError(f"{name}: its storage {self.storage.key!r} is not in the file")
+                raise WeightsError(f"{name}: its storage {visible(self.storage.key)!r} is not in the file")
             read[key] = self.element.values(raw, order)
         return strided(read[key], self.offset, self.shape, self.stride, name)
 
@@ -134,11 +134,11 @@ class Records:
         if element is None and type_name not in _UNTYPED:
             raise ValueError(f"{type_name} is no type of a storage")
         if expect(int, count) < 0 or count >= 1 << 59:
-            raise WeightsError(f"storage {key!r} has a length of {count}")
+            raise WeightsError(f"storage {visible(key)!r} has a length of {count}")
         num_bytes = count * (element.size if element else 1)
         storage = self.storages.setdefault(key, Storage(key, element, num_bytes))
         if (storage.element, storage.num_bytes) != (element, num_bytes):
-            raise WeightsError(f"storage {key!r} is named twice with different types or lengths")
+            raise WeightsError(f"storage {visible(key)!r} is named twice with different types or lengths")
         return storage
 
     def part(self, root: Storage, key: Any, begin: Any, count: Any) -> Storage:
@@ -149,10 +149,11 @@ class Records:
             key: of the part.
             begin, count: in elements.
         """
-        size = expect(Element, root.element).size
+        key, size = str(key), expect(Element, root.element).size
         if not (type(begin) is type(count) is int and 0 <= begin <= begin + count <= root.num_bytes // size):
-            raise WeightsError(f"storage {key!r} is no part of storage {root.key!r}: {count!r} from {begin!r}")
-        key = str(key)
+            raise WeightsError(
+                f"storage {visible(key)!r} is no part of storage {visible(root.key)!r}: {count!r} from {begin!r}"
+            )
         return self.storages.setdefault(key, Storage(key, root.element, count * size, root=root, begin=begin * size))
 
     def _numbered(self, number: str) -> Storage | StoredTensor:
@@ -168,7 +169,7 @@ class Records:
             raise ValueError("a storage without a type is used for a tensor without one")
         if len(rest) > 2 and rest[2]:
             raise WeightsError(f"a tensor has the marks {rest[2]!r:.60}, which are not read")
-        return StoredTensor(storage, element, offset, expect(tuple, shape), expect(tuple, stride))
+        return _stored(storage, element, offset, shape, stride)
 
     def _tensor_of_dtype(
         self, storage: Any, offset: Any, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *rest: Any
@@ -176,7 +177,14 @@ class Records:
         element = _DTYPES[expect(Global, dtype).name]
         if expect(Storage, storage).num_bytes % element.size:
             raise ValueError(f"a storage of {storage.num_bytes} bytes holds no whole number of {element.name}")
-        return StoredTensor(storage, element, offset, expect(tuple, shape), expect(tuple, stride))
+        return _stored(storage, element, offset, shape, stride)
+
+
+def _stored(storage: Storage, element: Element, offset: Any, shape: Any, stride: Any) -> StoredTensor:
+    numbers = (offset, *expect(tuple, shape), *expect(tuple, stride))
+    if any(isinstance(number, int) and abs(number) >> 63 for number in numbers):
+        raise ValueError("a tensor's offset, shape or stride has more than 64 bits")
+    return StoredTensor(storage, element, offset, shape, stride)
 
 
 def _parameter(data: Any, *options: Any) -> StoredTensor:
