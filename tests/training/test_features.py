@@ -217,6 +217,11 @@ def test_a_prefix_ends_where_a_name_ends():
     assert [i for i, layer in enumerate(model) if not layer.weight.requires_grad] == [1]
 
 
+def test_freezing_everything_is_refused():
+    with pytest.raises(ConfigError, match=r"every parameter is frozen, nothing is left to learn\. Leave the head out"):
+        Freezing(network(), ["0", "2"])
+
+
 def test_a_prefix_that_fits_nothing_is_refused_with_the_closest():
     model = tt.models.MODELS["cnn"]()
     with pytest.raises(ConfigError) as caught:

@@ -10,7 +10,7 @@ import numpy as np
 from tinytrain.config.schema import ModelSection
 from tinytrain.errors import ConfigError
 from tinytrain.models.pretrained import find_pretrained
-from tinytrain.weights import description_in, read_weights
+from tinytrain.weights import description_in, load_bundle, read_weights
 
 PRETRAINED = "pretrained"
 """What people write instead of a path for the public weights of the config's model."""
@@ -52,7 +52,7 @@ def open_source(weights: str, model: ModelSection, *, download: bool = False) ->
             raise ConfigError(str(error), remedy="Name a file with --weights") from error
         return Source(public.file, public.read(download=download), public.class_names, public.eval_transforms)
     file = read_weights(weights)
-    described = description_in(file)
-    if described is None:
+    if description_in(file) is None:
         return Source(weights, file.tensors)
-    return Source(weights, file.tensors, described["class_names"], described["eval_transforms"])
+    bundle = load_bundle(weights)
+    return Source(weights, bundle.weights, bundle.class_names, bundle.eval_transforms)

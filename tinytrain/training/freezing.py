@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tinytrain import nn
+from tinytrain.errors import ConfigError
 from tinytrain.training.names import check_prefixes, lies_under
 
 
@@ -19,13 +20,15 @@ class Freezing:
         until_epoch: the epoch, from 0, at which all of them begin to learn; None: never.
 
     Raises:
-        ConfigError: a prefix fits no parameter.
+        ConfigError: a prefix fits no parameter, or nothing is left to learn.
     """
 
     def __init__(self, model: nn.Module, prefixes: Sequence[str], *, until_epoch: int | None = None):
         check_prefixes(model, prefixes)
         self.until_epoch = until_epoch
         self._parameters = [p for name, p in model.named_parameters() if lies_under(name, prefixes)]
+        if until_epoch != 0 and len(self._parameters) == len(list(model.parameters())):
+            raise ConfigError("every parameter is frozen, nothing is left to learn", remedy="Leave the head out")
         self._modules = [module for name, module in model.named_modules() if lies_under(name, prefixes)]
 
     def apply(self, epoch: int) -> None:
