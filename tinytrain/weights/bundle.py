@@ -1,7 +1,8 @@
 """Self-contained weights: a `.safetensors` file that says itself which network it is for.
 
 The metadata of the file holds one JSON document under `tinytrain`: the model's config, the class names, the evaluation
-transforms, the input shape, the version that wrote it, and the order of the weights, which the format does not keep.
+transforms, the input shape, the version that wrote it, and the order of the weights, which the format does not keep. A
+SHA-256 over that and the weights stands beside it, since the format has no checksum: a flipped bit is noticed.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from tinytrain.device import CPU, move
 from tinytrain.errors import WeightsError
+from tinytrain.pickles import visible
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.weights.reading import WeightsFile, read_weights
 
-_KEY = "tinytrain"
+_KEY, _DIGEST = "tinytrain", "tinytrain_sha256"
 
 
 @dataclass
@@ -54,9 +56,10 @@ def save_bundle(path: str | os.PathLike[str], bundle: Bundle) -> None:
     """Write a bundle to a file."""
     from safetensors.numpy import save_file
 
-    described = {**asdict(bundle), "weights": list(bundle.weights)}
+    description = json.dumps({**vars(bundle), "weights": list(bundle.weights)})
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in bundle.weights.items()}
-    save_file(contiguous, os.fspath(path), metadata={"format": "pt", _KEY: json.dumps(described)})
+    metadata = {"format": "pt", _KEY: description, _DIGEST: _digest(description, contiguous)}
+    save_file(contiguous, os.fspath(path), metadata=metadata)
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
@@ -88,9 +91,13 @@ def description_in(file: WeightsFile) -> dict[str, Any] | None:
     if file.format != "safetensors" or _KEY not in file.entries:
         return None
     try:
-        return json.loads(file.entries[_KEY])
-    except (ValueError, RecursionError) as error:
-        raise WeightsError(f"the metadata is damaged: {error}", place=file.path) from error
+        described = json.loads(file.entries[_KEY])
+        weights = {name: file.tensors[name] for name in described["weights"]}
+    except (ValueError, RecursionError, TypeError, KeyError) as error:
+        raise WeightsError(f"the metadata is damaged: {visible(str(error))}", place=file.path) from error
+    if file.entries.get(_DIGEST) != _digest(file.entries[_KEY], weights):
+        raise WeightsError("the file is damaged: its checksum is another", place=file.path)
+    return described
 
 
 def arrays_of(state_dict: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -103,4 +110,13 @@ def weights_sha256(state_dict: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for array in arrays_of(state_dict).values():
         digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _digest(description: str, weights: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of a description and of weights with their names, types and shapes."""
+    digest = hashlib.sha256(description.encode("utf-8", "surrogatepass"))
+    for name, array in weights.items():
+        digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode("utf-8", "surrogatepass"))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
