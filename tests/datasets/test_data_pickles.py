@@ -90,6 +90,10 @@ def test_every_other_name_is_refused(content):
         (b"\x80\x02B\xff\xff\xff\x7f", "damaged"),
         (b"\x80\x02K\x01K\x02R.", "damaged: a Global was expected, not a int"),
         (b"\x80\x02K\x01K\x02b.", "damaged"),
+        (b"\x80\x02}(K\x01K\x02K\x01K\x03u.", "damaged: a dict has the key 1 twice"),
+        (b"\x80\x02}K\x01K\x02sK\x01K\x03s.", "damaged: a dict has the key 1 twice"),
+        (b"(I1\nI2\nI1\nI3\nd.", "damaged: a dict has the key 1 twice"),
+        (b"\x80\x02}(K\x01u.", "damaged: a dict has a key without a value"),
     ],
 )
 def test_a_damaged_or_strange_pickle_is_refused(content, message):

@@ -142,10 +142,10 @@ class _Machine:
             expect(list, stack[-1]).extend(items)
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            expect(dict, stack[-1])[plain_key(key)] = value
+            _enter(stack[-1], [key, value])
         elif name == "SETITEMS":
             items = self._since_mark()
-            expect(dict, stack[-1]).update(_pairs(items))
+            _enter(stack[-1], items)
         elif name == "GLOBAL":
             stack.append(self._global(*argument.split(" ", 1)))
         elif name == "STACK_GLOBAL":
@@ -224,10 +224,15 @@ def _call(callee: Global, arguments: list[Any] | tuple[Any, ...]) -> Any:
     return callee.build(*arguments)
 
 
-def _pairs(items: list[Any]) -> dict[Any, Any]:
+def _enter(target: Any, items: list[Any]) -> dict[Any, Any]:
+    """Enter keys and values, one after the other, into a dict that has none of these keys."""
     if len(items) % 2:
         raise ValueError("a dict has a key without a value")
-    return dict(zip(map(plain_key, items[::2]), items[1::2], strict=True))
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if plain_key(key) in expect(dict, target):
+            raise ValueError(f"a dict has the key {key!r} twice")
+        target[key] = value
+    return target
 
 
-_COLLECTIONS: dict[str, Any] = {"TUPLE": tuple, "LIST": list, "DICT": _pairs}
+_COLLECTIONS: dict[str, Any] = {"TUPLE": tuple, "LIST": list, "DICT": lambda items: _enter({}, items)}
