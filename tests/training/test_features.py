@@ -14,13 +14,13 @@ from tinytrain import nn
 from tinytrain.errors import ConfigError
 from tinytrain.optim import SGD
 from tinytrain.optim.schedules import SCHEDULES, Schedule
-from tinytrain.training import Events, Experiment, RunFolder, RunResult, Scores, train
+from tinytrain.training import Events, Experiment, RunFolder, RunResult, train
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.events import EpochResult
 from tinytrain.training.freezing import Freezing
 from tinytrain.training.mixing import MixingCollate
-from tinytrain.training.parameter_groups import block_numbers, parameter_groups
-from tinytrain.training.selection import EarlyStopping, is_better
+from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.step import learn
 from tinytrain.utils.data import DataLoader, TensorDataset
 from tinytrain.weights import load_bundle
@@ -162,30 +162,6 @@ def test_accumulated_batches_count_as_one_and_a_shorter_last_group_by_its_images
         assert a.val.loss == pytest.approx(b.val.loss, rel=1e-5)
 
 
-def scores(loss: float, *hits: int) -> Scores:
-    """Of three classes with four images each, `hits` of them right."""
-    confusion = np.diag(hits) + np.roll(np.diag([4 - hit for hit in hits]), 1, axis=1)
-    return Scores(loss, {1: sum(hits) / 12, 5: 1.0}, 12, confusion)
-
-
-@pytest.mark.parametrize(
-    ("metric", "better"), [("top1", True), ("top5", False), ("loss", False), ("macro_recall", True)]
-)
-def test_epochs_are_compared_by_the_metric_asked_for(metric: str, better: bool):
-    assert is_better(scores(0.9, 4, 3, 2), scores(0.5, 3, 3, 2), metric) is better
-
-
-def test_recall_is_averaged_over_the_classes_that_have_samples():
-    assert scores(1.0, 4, 2, 0).macro_recall == pytest.approx((1 + 0.5 + 0) / 3)
-    assert Scores(0.0, {1: 0.5}, 4, np.array([[1, 3], [0, 0]])).macro_recall == 0.25
-
-
-@pytest.mark.parametrize(("losses", "due"), [([3, 2, 2.5], False), ([3, 2, 2.5, 2.1], True), ([3, 2, 2.5, 1], False)])
-def test_a_training_is_over_when_the_last_epochs_were_no_better(losses: list[float], due: bool):
-    history = [EpochResult(i, 0.1, scores(1, 0, 0, 0), scores(x, 1, 1, 1), 1, 1, False) for i, x in enumerate(losses)]
-    assert EarlyStopping(2).is_due(history) is due
-
-
 def test_a_run_that_ends_early_says_so_and_has_fewer_epochs(tmp_path: Path):
     messages: list[str] = []
 
@@ -230,54 +206,6 @@ def test_a_prefix_that_fits_nothing_is_refused_with_the_closest():
         "no parameter's name begins with 'feature' (did you mean 'features'?). "
         "Parts of this network: features, pool, dropout, classifier"
     )
-
-
-def test_groups_scale_the_rate_by_the_longest_prefix():
-    model = network()
-    groups = parameter_groups(model, 0.5, scales={"0": 0.1, "0.1": 0.2})
-    assert [(group["lr"], len(group["params"])) for group in groups] == [
-        (0.5, 2),
-        (pytest.approx(0.1), 2),
-        (pytest.approx(0.05), 1),
-    ]
-    assert groups[2]["params"][0] is model[0][0].weight
-
-
-def test_no_decay_is_for_everything_of_one_dimension():
-    model = network()
-    decaying, other = parameter_groups(model, 0.5, decay_norm_and_bias=False)
-    assert [id(p) for p in decaying["params"]] == [id(model[0][0].weight), id(model[2].weight)]
-    assert "weight_decay" not in decaying
-    assert other["weight_decay"] == 0.0
-    assert [id(p) for p in other["params"]] == [id(model[0][1].weight), id(model[0][1].bias), id(model[2].bias)]
-
-
-def test_layer_decay_counts_blocks_from_the_output():
-    model = tt.models.MODELS["cnn"](widths=[4, 8], strides=[1, 1])
-    assert set(block_numbers(model).items()) == {
-        *((f"features.0.{name}", 0) for name in ("0.weight", "1.weight", "1.bias")),
-        *((f"features.1.{name}", 1) for name in ("0.weight", "1.weight", "1.bias")),
-        ("classifier.weight", 2),
-        ("classifier.bias", 2),
-    }
-    groups = parameter_groups(model, 1.0, layer_decay=0.5)
-    assert [group["lr_scale"] for group in groups] == [1.0, 0.5, 0.25]
-
-
-def test_a_normalisation_by_itself_belongs_to_the_block_before_it():
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv1, self.bn1, self.fc = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)
-
-    assert block_numbers(Net()) == {
-        "conv1.weight": 0,
-        "conv1.bias": 0,
-        "bn1.weight": 0,
-        "bn1.bias": 0,
-        "fc.weight": 1,
-        "fc.bias": 1,
-    }
 
 
 def test_mixed_batches_depend_on_seed_epoch_and_batch_alone():

@@ -1,0 +1,64 @@
+"""Parameters come in groups by name, depth and shape."""
+
+from __future__ import annotations
+
+import pytest
+
+import tinytrain as tt
+from tinytrain import nn
+from tinytrain.training.parameter_groups import block_numbers, parameter_groups
+
+
+def network() -> nn.Sequential:
+    tt.manual_seed(1)
+    return nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()), nn.Flatten(), nn.Linear(16, 3)
+    )
+
+
+def test_groups_scale_the_rate_by_the_longest_prefix():
+    model = network()
+    groups = parameter_groups(model, 0.5, scales={"0": 0.1, "0.1": 0.2})
+    assert [(group["lr"], len(group["params"])) for group in groups] == [
+        (0.5, 2),
+        (pytest.approx(0.1), 2),
+        (pytest.approx(0.05), 1),
+    ]
+    assert groups[2]["params"][0] is model[0][0].weight
+
+
+def test_no_decay_is_for_everything_of_one_dimension():
+    model = network()
+    decaying, other = parameter_groups(model, 0.5, decay_norm_and_bias=False)
+    assert [id(p) for p in decaying["params"]] == [id(model[0][0].weight), id(model[2].weight)]
+    assert "weight_decay" not in decaying
+    assert other["weight_decay"] == 0.0
+    assert [id(p) for p in other["params"]] == [id(model[0][1].weight), id(model[0][1].bias), id(model[2].bias)]
+
+
+def test_layer_decay_counts_blocks_from_the_output():
+    model = tt.models.MODELS["cnn"](widths=[4, 8], strides=[1, 1])
+    assert set(block_numbers(model).items()) == {
+        *((f"features.0.{name}", 0) for name in ("0.weight", "1.weight", "1.bias")),
+        *((f"features.1.{name}", 1) for name in ("0.weight", "1.weight", "1.bias")),
+        ("classifier.weight", 2),
+        ("classifier.bias", 2),
+    }
+    groups = parameter_groups(model, 1.0, layer_decay=0.5)
+    assert [group["lr_scale"] for group in groups] == [1.0, 0.5, 0.25]
+
+
+def test_a_normalisation_by_itself_belongs_to_the_block_before_it():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv1, self.bn1, self.fc = nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Linear(2, 2)
+
+    assert block_numbers(Net()) == {
+        "conv1.weight": 0,
+        "conv1.bias": 0,
+        "bn1.weight": 0,
+        "bn1.bias": 0,
+        "fc.weight": 1,
+        "fc.bias": 1,
+    }
