@@ -35,13 +35,11 @@ class ZipEntries:
             self._file = zipfile.ZipFile(path)
         except _DAMAGE as error:
             raise _damaged(error) from error
-        self.names: dict[str, zipfile.ZipInfo] = {}
-        for info in self._file.infolist():
-            if info.filename in self.names:
-                raise WeightsError(f"two entries are called {visible(info.filename)!r}")
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise WeightsError(f"{visible(info.filename)!r} is packed in a way that is not read")
-            self.names[info.filename] = info
+        try:
+            self.names = _by_name(self._file.infolist())
+        except WeightsError:
+            self._file.close()
+            raise
 
     def __enter__(self) -> ZipEntries:
         return self
@@ -70,6 +68,17 @@ class ZipEntries:
         if len(content) != self.size(name):
             raise WeightsError(f"{visible(name)!r} has not the {self.size(name)} bytes announced")
         return content
+
+
+def _by_name(infos: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        if info.filename in found:
+            raise WeightsError(f"two entries are called {visible(info.filename)!r}")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise WeightsError(f"{visible(info.filename)!r} is packed in a way that is not read")
+        found[info.filename] = info
+    return found
 
 
 def _damaged(error: Exception) -> WeightsError:

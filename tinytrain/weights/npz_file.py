@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import visible
 from tinytrain.weights.archive import ZipEntries
-from tinytrain.weights.elements import Budget, check_shape
+from tinytrain.weights.elements import check_shape
 
 _MAGIC = b"\x93NUMPY"
 _TYPE = re.compile(r"'descr'\s*:\s*'([^']*)'")
@@ -18,16 +17,18 @@ _ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)")
 _SHAPE = re.compile(r"'shape'\s*:\s*\(([0-9,\sL]*)\)")
 
 
-def read_npz(path: Path, budget: Budget) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by name, read-only.
+def is_npz(entries: ZipEntries) -> bool:
+    """Return whether a zip archive is of this format."""
+    return any(name.endswith(".npy") for name in entries.names)
+
+
+def read_npz(entries: ZipEntries) -> dict[str, np.ndarray]:
+    """Return the arrays of a zip archive by name, read-only.
 
     Raises:
         WeightsError: the file is damaged, or holds something else than numbers.
     """
-    with ZipEntries(path, budget) as entries:
-        return {
-            name.removesuffix(".npy"): _array(memoryview(entries.read(name)), visible(name)) for name in entries.names
-        }
+    return {name.removesuffix(".npy"): _array(memoryview(entries.read(name)), visible(name)) for name in entries.names}
 
 
 def _array(content: memoryview, name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from tinytrain.errors import WeightsError
 from tinytrain.pickles import Global, PickleDamaged, PickleError, visible
 from tinytrain.weights.archive import ZipEntries
 from tinytrain.weights.elements import Budget
-from tinytrain.weights.npz_file import read_npz
+from tinytrain.weights.npz_file import is_npz, read_npz
 from tinytrain.weights.safetensors_file import is_safetensors, read_safetensors_bytes
 from tinytrain.weights.torch_file import Unpickled, is_tar, read_legacy, read_tar, read_zip
 from tinytrain.weights.torch_names import StoredTensor
@@ -116,10 +116,11 @@ def _read(path: Path, mentioned: set[str] | None) -> WeightsFile:
         head = file.read(512)
     budget = Budget(path.stat().st_size)
     if head[:4] in _ZIP_MAGIC:
-        if _has_arrays(path, budget):
-            arrays = read_npz(path, budget)
-            return WeightsFile(path, "NumPy (.npz)", arrays, {name: each.dtype.name for name, each in arrays.items()})
-        return _flattened(path, read_zip(path, budget, mentioned), budget)
+        with ZipEntries(path, budget) as entries:
+            if not is_npz(entries):
+                return _flattened(path, read_zip(entries, mentioned), budget)
+            arrays = read_npz(entries)
+        return WeightsFile(path, "NumPy (.npz)", arrays, {name: each.dtype.name for name, each in arrays.items()})
     if is_safetensors(head):
         content = read_safetensors_bytes(path.read_bytes())
         return WeightsFile(path, "safetensors", content.arrays, content.dtypes, dict(content.metadata))
@@ -172,11 +173,6 @@ def _leaves(value: Any, name: str, depth: int) -> Iterator[tuple[str, Any]]:
 
 def _is_branch(value: Any) -> bool:
     return isinstance(value, (dict, list, tuple, StoredTensor, np.ndarray))
-
-
-def _has_arrays(path: Path, budget: Budget) -> bool:
-    with ZipEntries(path, budget) as entries:
-        return any(name.endswith(".npy") for name in entries.names)
 
 
 def _shown(value: Any) -> str:

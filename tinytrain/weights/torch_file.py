@@ -11,13 +11,11 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import PickleDamaged, expect, read_values, visible
 from tinytrain.weights.archive import ZipEntries
-from tinytrain.weights.elements import Budget
 from tinytrain.weights.torch_names import Records, StoredTensor
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
@@ -39,37 +37,26 @@ class Unpickled:
     order: str = "<"
 
 
-def read_zip(path: Path, budget: Budget, mentioned: set[str] | None) -> Unpickled:
+def read_zip(entries: ZipEntries, mentioned: set[str] | None) -> Unpickled:
     """Read a file of the zip format, which PyTorch writes since 1.6.
 
     Args:
-        path: of the file.
-        budget: what it may stand for.
+        entries: of the archive.
         mentioned: as of `read_values`.
     """
-    with ZipEntries(path, budget) as entries:
-        roots = [name[: -len("data.pkl")] for name in entries.names if name.rpartition("/")[2] == "data.pkl"]
-        if len(roots) != 1:
-            raise WeightsError("a zip archive, but neither PyTorch's (no data.pkl) nor NumPy's (no .npy)")
-        root = roots[0]
-        if f"{root}constants.pkl" in entries.names:
-            raise WeightsError("a TorchScript program, which is code", remedy="Save the model's state_dict instead")
-        records = Records()
-        stream = io.BytesIO(entries.read(f"{root}data.pkl"))
-        value = read_values(stream, records.names, persistent=records.persistent, mentioned=mentioned)
-        for key, storage in records.storages.items():
-            if storage.root is not None:
-                continue
-            name = f"{root}data/{key}"
-            if name not in entries.names:
-                raise WeightsError(f"the storage {visible(name)!r} is missing")
-            size = entries.size(name)
-            if size != storage.num_bytes:
-                raise WeightsError(
-                    f"the storage {visible(name)!r} has {size} bytes, its tensors speak of {storage.num_bytes}"
-                )
-            storage.raw = memoryview(entries.read(name))
-        is_big = f"{root}byteorder" in entries.names and entries.read(f"{root}byteorder") == b"big"
+    roots = [name.removesuffix("data.pkl") for name in entries.names if name.rpartition("/")[2] == "data.pkl"]
+    if len(roots) != 1:
+        raise WeightsError("a zip archive, but neither PyTorch's (no data.pkl) nor NumPy's (no .npy)")
+    root = roots[0]
+    if f"{root}constants.pkl" in entries.names:
+        raise WeightsError("a TorchScript program, which is code", remedy="Save the model's state_dict instead")
+    records = Records()
+    stream = io.BytesIO(entries.read(f"{root}data.pkl"))
+    value = read_values(stream, records.names, persistent=records.persistent, mentioned=mentioned)
+    for key, storage in records.storages.items():
+        if storage.root is None:
+            storage.raw = memoryview(_zip_storage(entries, f"{root}data/{key}", storage.num_bytes))
+    is_big = f"{root}byteorder" in entries.names and entries.read(f"{root}byteorder") == b"big"
     return Unpickled("PyTorch (zip)", value, ">" if is_big else "<")
 
 
@@ -143,6 +130,15 @@ def read_tar(data: bytes, mentioned: set[str] | None) -> Unpickled:
 def is_tar(head: bytes) -> bool:
     """Return whether a file that begins so is a tar archive of PyTorch's."""
     return head[257:262] == b"ustar" or head.partition(b"\0")[0] in {name.encode() for name in _TAR_MEMBERS}
+
+
+def _zip_storage(entries: ZipEntries, name: str, num_bytes: int) -> bytes:
+    if name not in entries.names:
+        raise WeightsError(f"the storage {visible(name)!r} is missing")
+    size = entries.size(name)
+    if size != num_bytes:
+        raise WeightsError(f"the storage {visible(name)!r} has {size} bytes, its tensors speak of {num_bytes}")
+    return entries.read(name)
 
 
 def _read_storage(
