@@ -26,7 +26,7 @@ FLOORS: list[list[set[str]]] = [
     [{"nn"}, {"optim"}],
     [{"ops"}],
     [{"generator"}],
-    [{"kernels"}, {"autograd", "printing", "recording", "tape", "tensor"}, {"cuda"}],
+    [{"kernels"}, {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"}, {"cuda"}],
     [{"device", "dtypes", "random_streams", "bits", "sums", "memory"}],
     [{"pickles"}],
     [{"errors", "registry"}],

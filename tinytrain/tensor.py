@@ -9,38 +9,20 @@ is contiguous. `Tensor.strided_array` makes that true before anybody can share t
 
 from __future__ import annotations
 
-import math
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module, device, device_of, move
+from tinytrain.handle import RemovableHandle
+from tinytrain.size import Size
 from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
+from tinytrain.tensor_values import TensorValues
 
 Replay = Callable[[Array], Array]
-
-
-class Size(tuple[int, ...]):
-    """The shape of a tensor: a tuple that knows its number of elements."""
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        """Return the product of the sizes."""
-        return math.prod(self)
-
-    def __repr__(self) -> str:
-        return f"torch.Size([{', '.join(map(str, self))}])"
-
-    def __getitem__(self, index: Any) -> Any:
-        found = super().__getitem__(index)
-        return Size(found) if isinstance(index, slice) else found
-
-    def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]  # sizes stay sizes, as in PyTorch
-        return Size(super().__add__(tuple(other)))
 
 
 class View:
@@ -64,36 +46,7 @@ class View:
         self.recorded = recorded
 
 
-class RemovableHandle:
-    """What registering a hook returns.
-
-    Args:
-        hooks: the table that the hook was entered in.
-        hook: what to call.
-    """
-
-    __slots__ = ("_hooks", "id")
-
-    _next_id = 0
-
-    def __init__(self, hooks: dict[int, Any], hook: Any):
-        self.id = RemovableHandle._next_id
-        RemovableHandle._next_id += 1
-        self._hooks = hooks
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Take the hook out; a second call does nothing."""
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-class Tensor:
+class Tensor(TensorValues):
     """A multi-dimensional array on a device that can record how it was computed.
 
     Args:
@@ -474,85 +427,6 @@ class Tensor:
     def _base(self) -> Tensor | None:
         """The tensor whose memory this one shares, None where it owns it."""
         return None if self._view is None else self._view.base
-
-    # Values, as Python and NumPy see them.
-
-    def item(self) -> Any:
-        """Return the only element as a Python number.
-
-        Raises:
-            RuntimeError: there is more than one, or none.
-        """
-        if self._array.size != 1:
-            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
-        return self._array.item()
-
-    def tolist(self) -> Any:
-        """Return the values as nested lists of Python numbers."""
-        return self._array.tolist()
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """Return the values as a NumPy array that shares the memory.
-
-        Args:
-            force: detach and copy to the CPU where that is needed.
-
-        Raises:
-            RuntimeError: the tensor requires gradients (use `detach().numpy()`).
-            TypeError: the values lie on a GPU (use `cpu()` first).
-        """
-        if force:
-            return move(self.strided_array(), device("cpu"))
-        if self.requires_grad:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-        if self.is_cuda:
-            raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
-                "memory first."
-            )
-        return self.strided_array()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array = self.numpy()
-        if dtype is not None and array.dtype != dtype:
-            return array.astype(dtype)
-        return array.copy() if copy else array
-
-    def __bool__(self) -> bool:
-        if self._array.size != 1:
-            how_many = "no values" if self._array.size == 0 else "more than one value"
-            raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
-        return bool(self._array.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self._array.dtype.kind == "f" or self._array.size != 1:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self._array.item())
-
-    def __len__(self) -> int:
-        if self._array.ndim == 0:
-            raise TypeError("len() of a 0-d tensor")
-        return self._array.shape[0]
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if self._array.ndim == 0:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(self.unbind(0))
-
-    def __contains__(self, value: Any) -> bool:
-        found = self._array == (value.array if isinstance(value, Tensor) else value)
-        return bool(found.any())
-
-    def __format__(self, spec: str) -> str:
-        if self._array.ndim == 0 and spec:
-            return format(self._array.item(), spec)
-        return object.__format__(self, spec)
 
     def __repr__(self) -> str:
         from tinytrain.printing import format_tensor

@@ -1,0 +1,114 @@
+"""The values of a tensor, as Python and NumPy see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tinytrain.device import Array, device, move
+
+if TYPE_CHECKING:
+    from tinytrain.tensor import Tensor
+
+
+class TensorValues:
+    """The part of `Tensor` that hands its values out."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _array: Array
+        requires_grad: Any
+
+        @property
+        def is_cuda(self) -> bool:
+            """Stand in for the tensor's."""
+
+        @property
+        def device(self) -> device:
+            """Stand in for the tensor's."""
+
+        def strided_array(self) -> Array:
+            """Stand in for the tensor's."""
+
+        def unbind(self, dim: int) -> list[Tensor]:
+            """Stand in for the op."""
+
+    def item(self) -> Any:
+        """Return the only element as a Python number.
+
+        Raises:
+            RuntimeError: there is more than one, or none.
+        """
+        if self._array.size != 1:
+            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
+        return self._array.item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return self._array.tolist()
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """Return the values as a NumPy array that shares the memory.
+
+        Args:
+            force: detach and copy to the CPU where that is needed.
+
+        Raises:
+            RuntimeError: the tensor requires gradients (use `detach().numpy()`).
+            TypeError: the values lie on a GPU (use `cpu()` first).
+        """
+        if force:
+            return move(self.strided_array(), device("cpu"))
+        if self.requires_grad:
+            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+        if self.is_cuda:
+            raise TypeError(
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host "
+                "memory first."
+            )
+        return self.strided_array()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array = self.numpy()
+        if dtype is not None and array.dtype != dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            how_many = "no values" if self._array.size == 0 else "more than one value"
+            raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
+        return bool(self._array.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self._array.dtype.kind == "f" or self._array.size != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self._array.item())
+
+    def __len__(self) -> int:
+        if self._array.ndim == 0:
+            raise TypeError("len() of a 0-d tensor")
+        return self._array.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._array.ndim == 0:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))
+
+    def __contains__(self, value: Any) -> bool:
+        found = self._array == (value.array if isinstance(value, Tensor) else value)
+        return bool(found.any())
+
+    def __format__(self, spec: str) -> str:
+        if self._array.ndim == 0 and spec:
+            return format(self._array.item(), spec)
+        return object.__format__(self, spec)
