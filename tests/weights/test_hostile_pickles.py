@@ -124,6 +124,21 @@ def test_deep_values_are_refused_without_recursion(tmp_path):
         read_weights(zip_file(tmp_path / "w.pth", nested, {}))
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        (b"ctorch\ndevice\n", b"\x85R"),
+        (b"", b"Q"),
+        (b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n", b"X\x03\x00\x00\x00cpuK\x01tQ"),
+    ],
+)
+def test_deep_values_where_text_belongs_are_refused_without_recursion(tmp_path, around):
+    before, after = around
+    content = b"\x80\x02}K\x01" + before + b"]" * 100_000 + b"a" * 99_999 + after + b"s."
+    with pytest.raises(WeightsError, match="damaged"):
+        read_weights(zip_file(tmp_path / "w.pth", content, {}))
+
+
 def test_a_name_may_be_mentioned_where_tensors_only_are_wanted(untouched, tmp_path):
     value = {"a": tensor(Storage("FloatStorage", "0", 1), 0, (1,), (1,)), "kind": Named("torch.optim.sgd.SGD")}
     path = zip_file(tmp_path / "w.pth", value, {"0": b"\0\0\x80?"})

@@ -67,6 +67,14 @@ def test_a_damaged_array_is_refused(tmp_path, change, reason):
     assert reason in str(caught.value).replace("'a.npy'", "'a'")
 
 
+def test_other_entries_beside_the_arrays_are_refused(tmp_path):
+    path = npz_file(tmp_path / "w.npz", a=npy(np.zeros(3)))
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("a", npy(np.ones(3)))
+    with pytest.raises(WeightsError, match="a zip archive with arrays and other things"):
+        read_weights(path)
+
+
 def test_a_bomb_of_zeros_is_refused(tmp_path):
     np.savez_compressed(tmp_path / "w.npz", a=np.zeros(36_000_000, np.float32))
     with pytest.raises(WeightsError, match="stands for more than"):

@@ -225,6 +225,13 @@ def test_a_part_beyond_its_old_storage_is_refused(tmp_path, part):
         read_weights(path)
 
 
+def test_a_part_that_is_named_twice_is_the_same_part(tmp_path):
+    parts = [Storage("FloatStorage", "0", 6, view=(("5", begin, 2),)) for begin in (0, 1)]
+    value = {str(i): tensor(part, 0, (2,), (1,)) for i, part in enumerate(parts)}
+    with pytest.raises(WeightsError, match="storage '5' is named twice"):
+        read_weights(legacy_file(tmp_path / "w.pth", value, {"0": (6, SIX.tobytes())}))
+
+
 # The oldest format.
 
 

@@ -20,7 +20,7 @@ _VALUES = {
     "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError)
+_DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
 _MAX_MEMO = 1 << 32
 _MAX_KEY = 1 << 60  # above it, different integers have the same hash, and a dict of them can be made slow on purpose

@@ -28,6 +28,8 @@ def read_npz(entries: ZipEntries) -> dict[str, np.ndarray]:
     Raises:
         WeightsError: the file is damaged, or holds something else than numbers.
     """
+    if not all(name.endswith(".npy") for name in entries.names):
+        raise WeightsError("a zip archive with arrays and other things, which .npz files have not")
     return {name.removesuffix(".npy"): _array(memoryview(entries.read(name)), visible(name)) for name in entries.names}
 
 

@@ -65,7 +65,7 @@ def _told_as_damage() -> Iterator[None]:
     """Tell as damage what does not have the form that the format asks for."""
     try:
         yield
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, struct.error) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError, struct.error) as error:
         raise PickleDamaged(f"the file is damaged: {visible(str(error))}") from error
 
 

@@ -154,7 +154,10 @@ class Records:
             raise WeightsError(
                 f"storage {visible(key)!r} is no part of storage {visible(root.key)!r}: {count!r} from {begin!r}"
             )
-        return self.storages.setdefault(key, Storage(key, root.element, count * size, root=root, begin=begin * size))
+        part = self.storages.setdefault(key, Storage(key, root.element, count * size, root=root, begin=begin * size))
+        if (part.root, part.begin, part.num_bytes) != (root, begin * size, count * size):
+            raise WeightsError(f"storage {visible(key)!r} is named twice with different types or lengths")
+        return part
 
     def _numbered(self, number: str) -> Storage | StoredTensor:
         if number in self.storages:
