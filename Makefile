@@ -9,9 +9,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 CONFIG ?= configs/digits.yaml
 PYTHON_PARITY ?= .venv-parity/bin/python
+PYTHON_BENCH ?= .venv/bin/python
 PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
 
-.PHONY: help train finetune test lint parity clean
+.PHONY: help train finetune test lint parity bench clean
 
 help:
 	@echo "make train    install, then train $(CONFIG) and print the test accuracy"
@@ -19,6 +20,7 @@ help:
 	@echo "make test     run the tests, in an environment of their own"
 	@echo "make lint     check style and types"
 	@echo "make parity   compare with PyTorch (PYTHON_PARITY=..., by default an environment made for it)"
+	@echo "make bench    measure, beside PyTorch where PYTHON_BENCH=... has it; the loader too with DATA=FOLDER"
 	@echo "make clean    remove the environments and caches; runs stay"
 
 train: .venv/installed
@@ -43,6 +45,11 @@ parity: $(if $(filter .venv-parity/bin/python,$(PYTHON_PARITY)),.venv-parity/ins
 	@$(PYTHON_PARITY) -c 'import torch, torchvision' || \
 		{ echo "error: $(PYTHON_PARITY) has no torch and torchvision: make parity compares with them" >&2; exit 2; }
 	@$(PYTHON_PARITY) -m pytest -q tests/parity $(ARGS)
+
+bench: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
+	@$(PYTHON_BENCH) benchmarks/startup.py
+	@$(PYTHON_BENCH) benchmarks/train_step.py
+	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/loading.py $(DATA))
 
 clean:
 	rm -rf .venv .venv-dev .venv-parity build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -58,15 +58,15 @@ def has_torch() -> bool:
     return bool(torch.__version__)
 
 
-def print_rows(rows: list[dict[str, object]]) -> None:
-    """Print rows as a table, and as JSON to the file named on the command line."""
+def print_rows(rows: list[dict[str, object]], output: str | None = None) -> None:
+    """Print rows as a table, and as JSON to a file if one is named."""
     heads = list(rows[0])
     cells = [heads, *([_shown(row[head]) for head in heads] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
     for line in cells:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-    if len(sys.argv) > 1:
-        Path(sys.argv[1]).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    if output is not None:
+        Path(output).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,8 @@ def main() -> None:
         [
             {"what": name, "seconds": seconds, "of import torch": "" if torch is None else seconds / torch}
             for name, seconds in found.items()
-        ]
+        ],
+        *sys.argv[1:2],
     )
 
 

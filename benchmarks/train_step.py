@@ -7,6 +7,7 @@ default and in its channels-last layout; the better counts.
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
@@ -78,7 +79,7 @@ def main() -> None:
                 best = min(found["eager"], found["channels-last"])
                 row |= {"PyTorch ms": 1e3 * best, "times PyTorch's speed": best / found["tinytrain"]}
             rows.append(row)
-    print_rows(rows)
+    print_rows(rows, *sys.argv[1:2])
 
 
 if __name__ == "__main__":
