@@ -65,6 +65,14 @@ def test_a_network_that_is_not_filled_is_refused_with_the_reasons(evaluate, arra
     )
 
 
+def test_weights_that_are_there_twice_are_not_guessed_at(evaluate, arrays):
+    twice = {f"{prefix}.{name}": array for prefix in ("model", "ema") for name, array in arrays.items()}
+    code, _, message = evaluate(twice)
+    assert code == 3
+    assert "w.npz: the weights are there more than once: under 'model.', 'ema.'. Leave the others out" in message
+    assert evaluate(twice, {"model.": None}) == evaluate(arrays)
+
+
 def test_a_rule_that_fits_nothing_is_refused(evaluate, arrays):
     code, _, message = evaluate(arrays, {"clasifier.bias": "x"})
     assert code == 3

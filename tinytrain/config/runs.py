@@ -165,6 +165,12 @@ def _load_all(
             place=source,
             remedy="`tinytrain doctor FILE` shows the file's names and shapes; --mapping renames them",
         )
+    if matching.others:
+        raise WeightsError(
+            f"the weights are there more than once: under {', '.join(map(repr, [matching.prefix, *matching.others]))}",
+            place=source,
+            remedy=f"Leave the others out with --mapping, as by {matching.others[0]!r}: null",
+        )
 
 
 def _flat(values: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
