@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -76,8 +77,11 @@ def channels_first(pixels: np.ndarray) -> np.ndarray:
 
 def unit_scale(values: Array, dtype: np.dtype, out: Array | None = None) -> Array:
     """Return integers 0..max as floats 0..1: the value divided by the type's maximum, in `dtype`."""
-    divide = array_module(values).true_divide
-    return divide(values, dtype.type(max_value(values)), out=out, dtype=dtype, casting="unsafe")
+    if out is None:
+        out = array_module(values).empty_like(values, dtype=dtype)
+    out[...] = values  # a division that also converts takes half as long again
+    out /= dtype.type(max_value(values))
+    return out
 
 
 def convert_image_dtype(image: Tensor, dtype: Dtype = float32) -> Tensor:
@@ -224,7 +228,7 @@ def channel_values(mean: Any, std: Any, num_channels: int, dtype: Dtype) -> tupl
 def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray, *, overwrite: bool = False) -> Array:
     """Return `(array - mean) / std` of (..., c, h, w), in its memory order; with `overwrite` in its memory.
 
-    Channels-last memory is walked in rows of w * c: NumPy is slow over an innermost axis of three elements.
+    Channels-last memory is walked in stretches of several rows: NumPy is slow over an innermost axis of three elements.
     """
     xp = array_module(array)
     result = array if overwrite else xp.empty_like(array)
@@ -232,10 +236,11 @@ def normalize_array(array: Array, mean: np.ndarray, std: np.ndarray, *, overwrit
     factors = [xp.asarray(each)[:, None, None] for each in (mean, std)]
     order = (*range(array.ndim - 3), -2, -1, -3)
     rows = array.transpose(order)
-    if rows.flags.c_contiguous and rows.shape[-1] > 1:
-        width, channels = rows.shape[-2:]
-        factors = [xp.tile(xp.broadcast_to(each.ravel(), (channels,)), width) for each in factors]
-        values = rows.reshape(*rows.shape[:-2], width * channels)
+    if rows.size and rows.flags.c_contiguous and rows.shape[-1] > 1:
+        height, width, channels = rows.shape[-3:]
+        pixels = math.gcd(height, 8) * width
+        factors = [xp.tile(xp.broadcast_to(each.ravel(), (channels,)), pixels) for each in factors]
+        values = rows.reshape(-1, pixels * channels)
         flat = result.transpose(order).reshape(values.shape)
     xp.subtract(values, factors[0], out=flat)
     xp.true_divide(flat, factors[1], out=flat)
