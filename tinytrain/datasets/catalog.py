@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.datasets.cifar import CIFAR10, CIFAR100
-from tinytrain.datasets.class_choice import ClassChoice
+from tinytrain.datasets.class_choice import reduce_to_classes
 from tinytrain.datasets.digits import Digits
 from tinytrain.datasets.folder import ImageFolder
 from tinytrain.datasets.idx_dataset import IDX
@@ -85,7 +85,7 @@ def load_splits(
     if "val" in needed and parts["val"] is None and "train" not in needed:
         parts["train"] = load("train")
     if keep_classes is not None:
-        parts = {split: part and ClassChoice(part, keep_classes) for split, part in parts.items()}
+        parts = {k: None if part is None else reduce_to_classes(part, keep_classes) for k, part in parts.items()}
     present = {split: part for split, part in parts.items() if part is not None}
     if not present or ("train" in needed and "train" not in present):
         missing = "training" if "train" in needed else " or ".join(needed)

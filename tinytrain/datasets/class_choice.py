@@ -2,56 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinytrain.datasets.samples import labels_of
+from tinytrain.datasets.vision import FileDataset
 from tinytrain.errors import ConfigError, did_you_mean
-from tinytrain.utils.data import Dataset
+from tinytrain.tensor import Tensor, wrap
 
 
-class ClassChoice(Dataset):
-    """The samples of a set that belong to some of its classes.
+def reduce_to_classes(dataset: Any, classes: Sequence[str]) -> Any:
+    """Return a set of the same kind with the samples of some of its classes.
 
     Args:
-        dataset: has `classes`, `targets` and `with_transform`.
+        dataset: an `ArrayDataset` or a `FileDataset`; unchanged.
         classes: their names, in the order that gives them their new indices.
-
-    Attributes:
-        classes: the names.
-        targets: list of new class indices.
 
     Raises:
         ConfigError: a name is not among the set's, or is there twice.
     """
-
-    def __init__(self, dataset: Any, classes: Sequence[str]):
-        for name in classes:
-            if name not in dataset.classes:
-                hint = did_you_mean(name, dataset.classes)
-                raise ConfigError(f"there is no class {name!r}{hint}", remedy=f"Known: {', '.join(dataset.classes)}")
-        if len(set(classes)) != len(classes):
-            raise ConfigError("a class is named twice")
-        self.dataset, self.classes = dataset, list(classes)
-        self._index = {dataset.classes.index(name): new for new, name in enumerate(classes)}
-        labels = labels_of(dataset)
-        self._rows = np.flatnonzero(np.isin(labels, list(self._index))).tolist()
-        self.targets = [self._index[label] for label in labels[self._rows].tolist()]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        image, target = self.dataset[self._rows[index]]
-        return image, self._index[int(target)]
-
-    @property
-    def transform(self) -> Callable[[Any], Any] | None:
-        """What the images go through."""
-        return self.dataset.transform
-
-    def with_transform(self, transform: Callable[[Any], Any] | None) -> ClassChoice:
-        """Return a set of the same samples with another `transform`."""
-        return ClassChoice(self.dataset.with_transform(transform), self.classes)
+    for name in classes:
+        if name not in dataset.classes:
+            hint = did_you_mean(name, dataset.classes)
+            raise ConfigError(f"there is no class {name!r}{hint}", remedy=f"Known: {', '.join(dataset.classes)}")
+    if len(set(classes)) != len(classes):
+        raise ConfigError("a class is named twice")
+    numbers = [dataset.classes.index(name) for name in classes]
+    labels = labels_of(dataset)
+    rows = np.flatnonzero(np.isin(labels, numbers))
+    targets = np.asarray([numbers.index(label) for label in labels[rows]], np.int64)
+    chosen = copy.copy(dataset)
+    chosen.classes = list(classes)
+    if isinstance(chosen, FileDataset):
+        chosen.class_to_idx = {name: index for index, name in enumerate(classes)}
+        chosen.targets = targets.tolist()
+        chosen.samples = [(dataset.samples[row][0], target) for row, target in zip(rows, chosen.targets, strict=True)]
+        return chosen
+    data = dataset.data
+    chosen.data = wrap(data.array[rows]) if isinstance(data, Tensor) else data[rows]
+    chosen.targets = wrap(targets) if isinstance(dataset.targets, Tensor) else targets.tolist()
+    return chosen

@@ -182,7 +182,11 @@ class ImageFolder(DatasetFolder):
     ):
         extensions = IMG_EXTENSIONS if is_valid_file is None else None
         super().__init__(root, loader, extensions, transform, target_transform, is_valid_file, allow_empty)
-        self.imgs = self.samples
+
+    @property
+    def imgs(self) -> list[tuple[str, int]]:
+        """The same as `samples`."""
+        return self.samples
 
 
 def visible_files(folder: str) -> list[str]:

@@ -84,10 +84,16 @@ class FileDataset(VisionDataset):
 
     Attributes:
         samples: list of (path, class index).
+        targets: list of class indices.
+        classes: their names.
+        class_to_idx: name -> index.
         loader: reads an image, given its path.
     """
 
     samples: list[tuple[str, int]]
+    targets: list[int]
+    classes: list[str]
+    class_to_idx: dict[str, int]
     loader: Callable[[str], Any]
 
     def __len__(self) -> int:
