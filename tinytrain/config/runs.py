@@ -24,7 +24,15 @@ from tinytrain.weights import description_in, load_bundle, load_weights, read_we
 FINETUNED = "finetune.json"
 """The file in a run's folder that says where its first weights are from; `finetune` writes it, `train` does not."""
 
-MAY_DIFFER = {"device", "data.root", "data.download", "data.workers", "train.log_every"}
+MAY_DIFFER = {
+    "device",
+    "data.root",
+    "data.download",
+    "data.workers",
+    "data.cache",
+    "train.log_every",
+    "finetune.download",
+}
 """Keys that do not change what is computed, so that a run can go on with others."""
 
 
