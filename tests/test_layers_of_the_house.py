@@ -27,7 +27,7 @@ FLOORS: list[list[set[str]]] = [
     [{"ops"}],
     [{"generator"}],
     [{"kernels"}, {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"}, {"cuda"}],
-    [{"device", "dtypes", "random_streams", "bits", "sums", "memory"}],
+    [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}],
     [{"pickles"}],
     [{"errors", "registry"}],
 ]

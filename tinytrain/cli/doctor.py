@@ -9,7 +9,18 @@ import typer
 
 from tinytrain.cli.output import JsonOption, print_json, print_table
 
-DEPENDENCIES = ("numpy", "pillow", "pyyaml", "typer", "rich", "pydantic", "safetensors", "matplotlib", "pooch")
+DEPENDENCIES = (
+    "numpy",
+    "pillow",
+    "pyyaml",
+    "typer",
+    "rich",
+    "pydantic",
+    "safetensors",
+    "matplotlib",
+    "pooch",
+    "threadpoolctl",
+)
 OPTIONAL = ("cupy-cuda12x", "cupy-cuda13x", "onnx")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TINYTRAIN_KERNELS")
 

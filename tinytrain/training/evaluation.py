@@ -8,6 +8,7 @@ from tinytrain import nn
 from tinytrain.device import device as Device
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
+from tinytrain.threads import one_blas_thread
 from tinytrain.training.metrics import Meter, Scores
 
 
@@ -34,9 +35,10 @@ def evaluate(
     was_training = model.training
     model.eval()
     meter = Meter(num_classes, topk, device)
-    for images, targets in batches:
-        images, targets = images.to(device), targets.to(device)
-        logits = model(images)
-        meter.update(logits, targets, loss(logits, targets))
+    with one_blas_thread():
+        for images, targets in batches:
+            images, targets = images.to(device), targets.to(device)
+            logits = model(images)
+            meter.update(logits, targets, loss(logits, targets))
     model.train(was_training)
     return meter.scores()

@@ -13,6 +13,7 @@ from tinytrain.device import synchronize
 from tinytrain.errors import TinytrainError
 from tinytrain.inspection import count_macs, count_parameters
 from tinytrain.memory import keep_freed_memory
+from tinytrain.threads import one_blas_thread
 from tinytrain.training.checkpoint import load_checkpoint, save_checkpoint
 from tinytrain.training.evaluation import evaluate
 from tinytrain.training.events import EpochResult, Events
@@ -69,8 +70,11 @@ def train(
         StorageError: a file cannot be written, or there is no checkpoint to go on from.
     """
     keep_freed_memory()
-    events = events or Events()
-    e = experiment
+    with one_blas_thread():
+        return _train(experiment, folder, events or Events(), resume)
+
+
+def _train(e: Experiment, folder: RunFolder, events: Events, resume: bool) -> RunResult:
     history: list[EpochResult] = []
     if resume:
         saved = load_checkpoint(folder, e)
