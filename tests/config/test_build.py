@@ -201,9 +201,7 @@ def test_image_files_are_read_as_the_config_says(tmp_path):
 @pytest.mark.parametrize(("key", "value"), [("cache", "ram"), ("shortest_edge", 30)])
 def test_how_to_read_files_is_refused_where_there_are_none(key, value):
     config = config_from_values(values(data={"dataset": "digits", key: value}))
-    with pytest.raises(
-        ConfigError, match=f"`{key}` is for images in files of their own; those of digits"
-    ):
+    with pytest.raises(ConfigError, match=f"`{key}` is for images in files of their own; those of digits"):
         load_data(config)
 
 
