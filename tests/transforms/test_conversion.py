@@ -165,3 +165,21 @@ def test_composed_normalisation_of_a_tensor_leaves_it_alone():
     image = wrap(np.ones((3, 2, 2), np.float32))
     T.Compose([T.Normalize(0.5, 0.5)])(image)
     assert (image.array == 1).all()
+
+
+def test_reversed_channels_are_blue_green_red():
+    image = tt.tensor([[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]])
+    assert T.ReverseChannels()(image).tolist() == [[[5.0, 6.0]], [[3.0, 4.0]], [[1.0, 2.0]]]
+    assert image.tolist() == [[[1.0, 2.0]], [[3.0, 4.0]], [[5.0, 6.0]]]
+
+
+def test_caffes_preprocessing_can_be_said_in_a_config():
+    caffe = T.build_pipeline(
+        [
+            "ToTensor",
+            "ReverseChannels",
+            {"Normalize": {"mean": [104 / 255, 117 / 255, 123 / 255], "std": [1 / 255, 1 / 255, 1 / 255]}},
+        ]
+    )
+    found = caffe(Image.new("RGB", (1, 1), (10, 20, 30)))
+    np.testing.assert_allclose(found.numpy().ravel(), [30 - 104, 20 - 117, 10 - 123], atol=1e-3)

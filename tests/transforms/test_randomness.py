@@ -69,6 +69,7 @@ PIPELINES = [
     T.Compose([T.CenterCrop(15), T.Compose([T.PILToTensor(), T.ConvertImageDtype("float64")])]),
     T.Compose([T.ToTensor(), T.RandomErasing(0.7), T.RandomHorizontalFlip()]),
     T.Compose([T.ToTensor(), T.Normalize([0.4], [0.3]), T.RandomErasing(1.0, value="random")]),
+    T.Compose([T.ToTensor(), T.ReverseChannels()]),
     T.ToTensor(),
 ]
 

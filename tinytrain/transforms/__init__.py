@@ -14,7 +14,14 @@ from tinytrain.transforms.colour import (
     RandomSolarize,
 )
 from tinytrain.transforms.composition import Compose, Lambda, RandomApply, RandomChoice, RandomOrder
-from tinytrain.transforms.conversion import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
+from tinytrain.transforms.conversion import (
+    ConvertImageDtype,
+    Normalize,
+    PILToTensor,
+    ReverseChannels,
+    ToPILImage,
+    ToTensor,
+)
 from tinytrain.transforms.cropping import CenterCrop, FiveCrop, RandomCrop, RandomResizedCrop, TenCrop
 from tinytrain.transforms.filters import GaussianBlur, RandomErasing
 from tinytrain.transforms.functional import InterpolationMode
@@ -64,6 +71,7 @@ __all__ = [
     "RandomSolarize",
     "RandomVerticalFlip",
     "Resize",
+    "ReverseChannels",
     "TenCrop",
     "ToPILImage",
     "ToTensor",

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.device import Array
+from tinytrain.device import Array, array_module
 from tinytrain.dtypes import as_dtype, from_numpy_dtype, get_default_dtype
 from tinytrain.random_streams import BatchStream
-from tinytrain.tensor import Tensor
+from tinytrain.tensor import Tensor, wrap
 from tinytrain.transforms import functional as F
 from tinytrain.transforms.base import Transform
 from tinytrain.transforms.batch import BatchTransform
@@ -87,6 +87,22 @@ class ConvertImageDtype(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         same = images.dtype == self.dtype.numpy
         return images if same else convert_array_dtype(images, self.dtype.numpy)
+
+
+class ReverseChannels(BatchTransform):
+    """Turn the order of a tensor image's channels around: RGB becomes BGR, which networks from Caffe expect.
+
+    Not in torchvision. Caffe's `x - mean` with x from 0 to 255 is, after this, `Normalize(mean / 255, 1 / 255)`.
+    """
+
+    takes = "tensor"
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return wrap(self.on_batch(image.array[None])[0])
+
+    def on_batch(self, images: Array, stream: BatchStream | None = None) -> Array:
+        channels_last = images.transpose(0, 2, 3, 1)[..., ::-1]
+        return array_module(images).ascontiguousarray(channels_last).transpose(0, 3, 1, 2)
 
 
 class Normalize(BatchTransform):

@@ -22,7 +22,14 @@ from tinytrain.transforms.colour import (
     RandomSolarize,
 )
 from tinytrain.transforms.composition import Compose, RandomApply, RandomChoice, RandomOrder
-from tinytrain.transforms.conversion import ConvertImageDtype, Normalize, PILToTensor, ToPILImage, ToTensor
+from tinytrain.transforms.conversion import (
+    ConvertImageDtype,
+    Normalize,
+    PILToTensor,
+    ReverseChannels,
+    ToPILImage,
+    ToTensor,
+)
 from tinytrain.transforms.cropping import CenterCrop, FiveCrop, RandomCrop, RandomResizedCrop, TenCrop
 from tinytrain.transforms.filters import GaussianBlur, RandomErasing
 from tinytrain.transforms.geometry import Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
@@ -44,6 +51,7 @@ for _transform in (
     PILToTensor,
     ToPILImage,
     ConvertImageDtype,
+    ReverseChannels,
     Normalize,
     Resize,
     CenterCrop,
