@@ -36,6 +36,9 @@ class TensorValues:
         def unbind(self, dim: int) -> list[Tensor]:
             """Stand in for the op."""
 
+        def flip(self, dims: tuple[int, ...]) -> Tensor:
+            """Stand in for the op."""
+
     def item(self) -> Any:
         """Return the only element as a Python number.
 
@@ -104,11 +107,14 @@ class TensorValues:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
 
+    def __reversed__(self) -> Tensor:
+        return self.flip(() if self._array.ndim == 0 else (0,))
+
     def __contains__(self, value: Any) -> bool:
-        found = self._array == (value.array if isinstance(value, Tensor) else value)
+        found = self._array == (value._array if isinstance(value, TensorValues) else value)
         return bool(found.any())
 
     def __format__(self, spec: str) -> str:
-        if self._array.ndim == 0 and spec:
+        if self._array.ndim == 0:
             return format(self._array.item(), spec)
         return object.__format__(self, spec)
