@@ -65,7 +65,8 @@ class Node:
 
     def name(self) -> str:
         """Return PyTorch's name of this node: `MulBackward0`."""
-        return f"{self.label}Backward0"
+        is_whole = "Backward" in self.label or self.label == "CopySlices"
+        return self.label if is_whole else f"{self.label}Backward0"
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:

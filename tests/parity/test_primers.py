@@ -190,6 +190,30 @@ PROGRAMS = {
                 print(step, f'{loss.item():.4f}')
         print(w, b)
     """,
+    "names of the operations that made a tensor": """
+        import torch
+        from torch import nn
+
+        torch.manual_seed(0)
+        a = torch.arange(6.0).reshape(2, 3).requires_grad_()
+        for part in (a[0], a[:, 0], a[..., 0], a[0, 1:], a[1:, 0], a[None], a[0:1], a[:], a[0, 0], a[a > 2]):
+            print(part)
+        print(a.max(), a.min(), a.max(1), a.clamp(0, 1), a[0] @ a[1], a @ a[0], a @ a.t(), a.mm(a.t()), a.var())
+        print(nn.Linear(3, 2)(a), nn.Linear(3, 2)(a[0]), nn.Linear(3, 2, bias=False)(a))
+        b = a * 2
+        b[0] = 1
+        print(b, b[0], f'{b.sum()} {b.mean():.2f} {a}', 3.0 in a, 99 in a, reversed(a))
+    """,
+    "containers": """
+        import torch
+        from torch import nn
+
+        print(nn.ModuleList([nn.Linear(1, 1)] * 3), nn.ModuleList())
+        print(nn.ModuleList([nn.ReLU(), *(nn.Sequential(nn.ReLU(), nn.Tanh()) for _ in range(2))]))
+        print(nn.ParameterList([torch.ones(2, 3), torch.ones(1)]), nn.ParameterList())
+        print(nn.ParameterDict({'a': nn.Parameter(torch.ones(2)), 'b': nn.Parameter(torch.ones(2, 2).double())}))
+        print(nn.Linear(1, 1).load_state_dict({'weight': torch.ones(1, 1), 'other': 1}, strict=False))
+    """,
     "a classifier trained with an optimizer": """
         import torch
         import torch.nn.functional as F

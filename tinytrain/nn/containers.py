@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from tinytrain.nn.module import Module
@@ -93,6 +94,17 @@ class ModuleList(Module):
     __delitem__ = Sequential.__delitem__
     __len__ = Sequential.__len__
     __iter__ = Sequential.__iter__
+
+    def __repr__(self) -> str:
+        if not self._modules:
+            return f"{self._get_name()}()"
+        lines, first = [], 0
+        for text, equal in groupby(repr(module) for module in self._modules.values()):
+            count = len(list(equal))
+            block = f"({first}): {text}" if count == 1 else f"({first}-{first + count - 1}): {count} x {text}"
+            lines.append("  " + block.replace("\n", "\n  "))
+            first += count
+        return "\n".join([f"{self._get_name()}(", *lines, ")"])
 
     def append(self, module: Module) -> ModuleList:
         """Add a module at the end; return this list."""
@@ -190,6 +202,14 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Parameter | None]:
         return iter(self._parameters.values())
 
+    def extra_repr(self) -> str:
+        """Return a line for each parameter."""
+        return "\n".join(
+            f"  ({name}): Parameter containing: [{value.dtype} of size {_by(value)}]"
+            for name, value in self._parameters.items()
+            if value is not None
+        )
+
     def append(self, value: Tensor) -> ParameterList:
         """Add a parameter at the end; return this list."""
         self.register_parameter(str(len(self)), _parameter(value))
@@ -219,6 +239,14 @@ class ParameterDict(Module):
 
     def __setitem__(self, name: str, value: Tensor) -> None:
         self.register_parameter(name, _parameter(value))
+
+    def extra_repr(self) -> str:
+        """Return a line for each parameter."""
+        return "\n".join(
+            f"  ({name}): Parameter containing: [{value.type()} of size {_by(value)}]"
+            for name, value in self._parameters.items()
+            if value is not None
+        )
 
     def __delitem__(self, name: str) -> None:
         del self._parameters[name]
@@ -250,3 +278,8 @@ def _key(table: Mapping[str, Any], index: int) -> str:
     if not -len(table) <= index < len(table):
         raise IndexError(f"index {index} is out of range")
     return list(table)[index]
+
+
+def _by(value: Tensor) -> str:
+    """Return a shape as in `2x3`."""
+    return "x".join(map(str, value.shape))

@@ -44,7 +44,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         inside = x <= max if min is None else x >= min if max is None else (x >= min) & (x <= max)
         return g * inside
 
-    return record(y, "Clamp", (input,), (rule,), saved=(input,))
+    return record(y, "ClampBackward1", (input,), (rule,), saved=(input,))
 
 
 def clamp_min(input: Tensor, min: Any) -> Tensor:

@@ -84,7 +84,7 @@ def max(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
     if other is not None:
         return maximum(input, other)
     if dim is None:
-        return _extreme(input, (), False, "max", "Max")
+        return _extreme(input, (), False, "max", "MaxBackward1")
     return _MaxResult(*_picked(input, dim, keepdim, "max", "argmax"))
 
 
@@ -99,7 +99,7 @@ def min(input: Tensor, dim: int | Tensor | None = None, keepdim: bool = False, *
     if other is not None:
         return minimum(input, other)
     if dim is None:
-        return _extreme(input, (), False, "min", "Min")
+        return _extreme(input, (), False, "min", "MinBackward1")
     return _MinResult(*_picked(input, dim, keepdim, "min", "argmin"))
 
 
@@ -180,7 +180,7 @@ def _extreme(input: Tensor, dim: Dim, keepdim: bool, name: str, node: str) -> Te
     axes = wrap_dims(dim, x.ndim)
     _refuse_empty(x, axes, name)
     xp = array_module(x)
-    reduce = xp.min if node in ("Amin", "Min") else xp.max
+    reduce = xp.min if node in ("Amin", "MinBackward1") else xp.max
     whole = xp.asarray(reduce(x, axis=axes, keepdims=True))
 
     def rule(g: Array) -> Array:

@@ -38,7 +38,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         ValueError: a slice has a step that is not positive.
     """
     basic, indices = _parse(input, index)
-    viewed = input if indices and _is_whole(basic) else part(input, basic, "Slice")
+    viewed = input if indices and _is_whole(basic) else part(input, basic, _view_name(basic))
     return viewed if not indices else _take(viewed, indices)
 
 
@@ -58,7 +58,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     if not isinstance(value, Tensor) and not is_number(value):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
     basic, indices = _parse(input, index)
-    target = input if _is_whole(basic) else part(input, basic, "Slice")
+    target = input if _is_whole(basic) else part(input, basic, _view_name(basic))
     if not isinstance(value, Tensor):
         value = _number_like(input, value)
     if not indices:
@@ -102,6 +102,18 @@ def copy(input: Tensor, src: Tensor, non_blocking: bool = False, *, strip_ones: 
     out = expand(src.to(input.device, input.dtype), input.array.shape)
     xp = array_module(input.array)
     return record(out.array.copy(), "Copy", (input, out), (xp.zeros_like, lambda g: g))
+
+
+def _view_name(basic: tuple[Any, ...]) -> str:
+    """Return PyTorch's name of the last of the views that an index is made of."""
+    for each in reversed(basic):
+        if each is None:
+            return "Unsqueeze"
+        if isinstance(each, int):
+            return "Select"
+        if each is not Ellipsis and each != slice(None):
+            break
+    return "Slice"
 
 
 def _parse(input: Tensor, index: Any) -> tuple[tuple[Any, ...], Indices]:

@@ -62,7 +62,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
             return multiply_matrices(rows.T, g.reshape(len(rows), g.shape[-1])).reshape(y.shape)
         return unbroadcast(multiply_matrices(left.swapaxes(-1, -2), g), right.shape).reshape(y.shape)
 
-    return record(out, "Mm", (input, other), (input_rule, other_rule), saved=(input, other))
+    name = {(1, 1): "Dot", (2, 1): "Mv"}.get((x.ndim, y.ndim), "Mm")
+    return record(out, name, (input, other), (input_rule, other_rule), saved=(input, other))
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:

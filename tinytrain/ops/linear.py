@@ -63,7 +63,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             g_rows.sum(axis=0).reshape(bias.array.shape) if bias is not None and needs[2] else None,
         ][: len(needs)]
 
-    return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), "Addmm", inputs, rule, saved=(input, weight))
+    name = "View" if x.ndim != 2 else "Mm" if bias is None else "Addmm"
+    return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), name, inputs, rule, saved=(input, weight))
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
