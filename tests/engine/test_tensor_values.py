@@ -12,7 +12,6 @@ def test_a_number_or_a_tensor_is_looked_for_among_the_elements():
     assert 3.0 in x
     assert 9 not in x
     assert tt.tensor(1.0) in x
-    assert x[1] in [x[1]]
 
 
 @pytest.mark.parametrize(
