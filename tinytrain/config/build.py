@@ -89,7 +89,11 @@ def build_experiment(config: Config) -> Experiment:
         bundle={
             "model": plain_values(config.model),
             "eval_transforms": plain_values(config.transforms)["eval"],
-            "extra": {"data": plain_values(config.data), "seed": config.seed},
+            "extra": {
+                "data": plain_values(config.data),
+                "seed": config.seed,
+                "loss": {"name": config.train.loss.name, **weighted},
+            },
         },
     )
 

@@ -92,6 +92,8 @@ def evaluate_weights(
 ) -> dict[str, Any]:
     """Return how good weights are on a split, as `evaluate --json` prints it.
 
+    The loss is the one that a run was trained with, and cross-entropy for weights from elsewhere.
+
     Args:
         source: a run folder or a weights file.
         config: of network, data and transforms; None: those that the weights were trained with.
@@ -107,9 +109,11 @@ def evaluate_weights(
         DataError: there is no such split, or it has other classes than the weights.
     """
     class_names: list[str] | None
+    loss = {"name": "cross_entropy"}
     if config is None:
         bundle = load_bundle(source)
         weights, class_names = bundle.weights, bundle.class_names
+        loss = bundle.extra.get("loss", loss)
         values = {
             "data": bundle.extra["data"],
             "seed": bundle.extra["seed"],
@@ -140,7 +144,7 @@ def evaluate_weights(
     scores = evaluate(
         (model if augmentation is None else MeanOfViews(model)).to(where),
         build_loader(config, dataset, shuffle=False),
-        build_loss("cross_entropy", {}),
+        build_loss(loss["name"], {key: value for key, value in loss.items() if key != "name"}).to(where),
         num_classes=len(splits.classes),
         device=where,
         topk=(1, 5, topk),
