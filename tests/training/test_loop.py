@@ -117,7 +117,15 @@ def test_a_damaged_checkpoint_is_noticed(tmp_path):
         train(experiment(epochs=5), RunFolder(tmp_path / "run"), resume=True)
 
 
+def test_a_run_stopped_in_its_first_epoch_begins_again(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.write_text("config.yaml", "")
+    resumed, whole = train(experiment(), folder, resume=True), run(tmp_path / "whole")
+    assert resumed.summary["weights_sha256"] == whole.summary["weights_sha256"]
+
+
 def test_resuming_without_a_checkpoint_says_what_to_do(tmp_path):
+    RunFolder(tmp_path).write_metrics([])
     with pytest.raises(tt.errors.StorageError, match="Leave out --resume"):
         train(experiment(), RunFolder(tmp_path), resume=True)
 

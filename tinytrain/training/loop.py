@@ -63,7 +63,7 @@ def train(
         experiment: what is trained, and how.
         folder: of the run.
         events: is told what happens.
-        resume: go on after the last epoch that the folder has a checkpoint of.
+        resume: go on after the last epoch that was finished, from its checkpoint.
 
     Raises:
         DivergenceError: the loss became infinite or no number.
@@ -76,7 +76,7 @@ def train(
 
 def _train(e: Experiment, folder: RunFolder, events: Events, resume: bool) -> RunResult:
     history: list[EpochResult] = []
-    if resume:
+    if resume and (folder.path / "metrics.csv").exists():  # else it was stopped in its first epoch
         saved = load_checkpoint(folder, e)
         history = [_epoch_from_json(row) for row in saved["epochs"]]
     else:
