@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tinytrain.cli.main import run
+from tinytrain.cli.progress import Screen
 from tinytrain.config import load_config
 from tinytrain.config.schema import plain_values
+from tinytrain.training import EpochResult
 
 CONFIG = """\
 name: small
@@ -19,6 +21,7 @@ model: {name: cnn, widths: [4], strides: [2]}
 train:
   epochs: 2
   optimizer: {name: adam, lr: 1e-2}
+  loss: {name: cross_entropy, label_smoothing: 0.1, weight: balanced}
 """
 
 
@@ -107,6 +110,15 @@ def test_evaluate_prints_a_table_of_the_classes(finished: Path, capsys):
     assert ", top-2 0." in first
     assert heads.split() == ["class", "count", "precision", "recall", "f1"]
     assert len(rows) == 10
+
+
+def test_an_interrupted_training_says_how_it_goes_on(config: Path, tmp_path: Path, capsys, monkeypatch):
+    def interrupt(screen: Screen, result: EpochResult) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Screen, "epoch", interrupt)
+    assert run(["train", str(config), "--run-dir", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err.endswith("\ninterrupted; --resume goes on after the last finished epoch\n")
 
 
 def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished: Path, capsys):
