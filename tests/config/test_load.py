@@ -94,7 +94,9 @@ def test_values_are_read_and_the_rest_are_defaults(write):
 )
 def test_a_mistake_is_told_with_its_place_and_remedy(write, old: str, new: str, expected: str):
     assert old in GOOD
-    assert message(write(GOOD.replace(old, new, 1))).startswith(expected)
+    told = message(write(GOOD.replace(old, new, 1)))
+    assert told.startswith(expected)
+    assert "\n" not in told
 
 
 def test_of_several_mistakes_the_first_in_the_file_is_told(write):

@@ -89,14 +89,19 @@ def _explain_one(one: ErrorDetails, schema: type[BaseModel], origins: Origins) -
     if one["type"] == "extra_forbidden":
         return unknown_key(str(path[-1]), _section(schema, path[:-1]).model_fields, path, origins)
     if one["type"] == "missing":
-        about = _section(schema, path[:-1]).model_fields[str(path[-1])].description
-        return config_error("this key is missing", path, origins, remedy=about)
+        return config_error("this key is missing", path, origins, remedy=_about(schema, path))
     remedy = None
     if one["type"] == "string_type" and not isinstance(one["input"], (dict, list)):
         remedy = "Put text that looks like something else in quotes"
     elif one["type"] not in _EXPECTED and one["type"] != "value_error":
-        remedy = _section(schema, path[:-1]).model_fields[str(path[-1])].description
+        remedy = _about(schema, path)
     return config_error(_expectation(one), path, origins, remedy=remedy)
+
+
+def _about(schema: type[BaseModel], path: KeyPath) -> str | None:
+    """Return what the schema says in short about a key."""
+    text = _section(schema, path[:-1]).model_fields[str(path[-1])].description
+    return None if text is None else " ".join(text.partition("\n\n")[0].split())
 
 
 def _expectation(one: ErrorDetails) -> str:
