@@ -54,7 +54,7 @@ def test_a_folder_that_is_partly_there_says_what_is_missing_and_where_to_get_it(
     assert caught.value.place == str(tmp_path / "KMNIST" / "raw")
     assert caught.value.reason == "KMNIST is not complete: train-labels-idx1-ubyte (or .gz) not found"
     url = "http://codh.rois.ac.jp/kmnist/dataset/kmnist/train-labels-idx1-ubyte.gz"
-    assert caught.value.remedy == f"Get it from {url}, or ask for a download"
+    assert caught.value.remedy == f"Get it from {url}, or ask for a download (download: true)"
 
 
 def test_without_a_root_the_users_cache_is_searched(tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ class CIFAR10(ArrayDataset):
             raise DataError(
                 f"{type(self).__name__} is not complete: {', '.join(missing)} not found",
                 place=found.place,
-                remedy=f"Get {self.resource.urls[0]}, or ask for a download"
+                remedy=f"Get {self.resource.urls[0]}, or ask for a download (download: true)"
                 + (f", or allow a partial set: there is {', '.join(present)}" if present else ""),
             )
         read = self._read_pickle if found.layout is self.python else self._read_records

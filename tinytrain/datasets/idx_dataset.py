@@ -103,10 +103,13 @@ class IDX(ArrayDataset):
         if missing:
             wanted = [resource for resource, path in zip(resources, paths, strict=True) if path is None]
             urls = {resource.urls[0] for resource in wanted if resource is not None}
+            them = "it" if len(urls) == 1 else "them"
             raise DataError(
                 f"{type(self).__name__} is not complete: {' and '.join(missing)} (or .gz) not found",
                 place=folder,
-                remedy=f"Get it from {' and '.join(sorted(urls))}, or ask for a download" if urls else None,
+                remedy=f"Get {them} from {' and '.join(sorted(urls))}, or ask for a download (download: true)"
+                if urls
+                else None,
             )
         return [path for path in paths if path is not None]
 
