@@ -130,9 +130,31 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     return from_.kind <= to.kind
 
 
-def finfo(type: dtype | None = None) -> np.finfo:
-    """Return the limits of a floating type (`eps`, `max`, `min`, `tiny`), by default the default dtype's."""
-    return np.finfo((type or _default).numpy)
+class finfo:
+    """The limits of a floating type.
+
+    Args:
+        type: the dtype, by default the default one.
+
+    Attributes:
+        bits: bits per element.
+        eps: the distance from 1 to the next larger number.
+        max: the largest number; `min` is its negative.
+        smallest_normal: the smallest positive number of full precision, `tiny` too.
+        resolution: the power of ten that decimal digits are good to.
+    """
+
+    def __init__(self, type: dtype | None = None):
+        limits = np.finfo((type or _default).numpy)
+        self.dtype = limits.dtype.name
+        self.bits = limits.bits
+        self.eps, self.min, self.max = float(limits.eps), float(limits.min), float(limits.max)
+        self.tiny = self.smallest_normal = float(limits.tiny)
+        self.resolution = float(f"1e-{limits.precision}")
+
+    def __repr__(self) -> str:
+        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
+        return f"finfo({', '.join(f'{name}={getattr(self, name):g}' for name in names)}, dtype={self.dtype})"
 
 
 def iinfo(type: dtype) -> np.iinfo:

@@ -24,3 +24,8 @@ class Size(tuple[int, ...]):
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]  # sizes stay sizes, as in PyTorch
         return Size(super().__add__(tuple(other)))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(super().__mul__(times))
+
+    __rmul__ = __mul__

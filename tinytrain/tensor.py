@@ -194,6 +194,8 @@ class Tensor(TensorValues):
         """Return the number of dimensions."""
         return self._array.ndim
 
+    ndimension = dim
+
     def numel(self) -> int:
         """Return the number of elements."""
         return self._array.size
@@ -228,6 +230,14 @@ class Tensor(TensorValues):
     def is_cuda(self) -> bool:
         """Whether the values lie on a GPU."""
         return self.device.type == "cuda"
+
+    def get_device(self) -> int:
+        """Return the number of the GPU that the values lie on, -1 on the CPU."""
+        return self.device.index or 0 if self.is_cuda else -1
+
+    def is_signed(self) -> bool:
+        """Return whether elements can be negative."""
+        return self.dtype.is_signed
 
     def is_floating_point(self) -> bool:
         """Return whether the elements are floats."""
@@ -417,6 +427,11 @@ class Tensor(TensorValues):
         node.hooks = {} if node.hooks is None else node.hooks
         self._hooks = {**(self._hooks or {}), "retained": {}}
         RemovableHandle(node.hooks, keep)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether this is a result whose gradient is kept in `grad`."""
+        return not self.is_leaf and self._hooks is not None and "retained" in self._hooks
 
     @property
     def _version(self) -> int:

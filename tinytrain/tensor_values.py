@@ -80,6 +80,16 @@ class TensorValues:
             return array.astype(dtype)
         return array.copy() if copy else array
 
+    def __array_wrap__(self, array: np.ndarray, context: Any = None, return_scalar: bool = False) -> Tensor:
+        """Return what a NumPy function made of tensors as a tensor; truth values as uint8, as in PyTorch."""
+        from tinytrain.tensor import share
+
+        return share(array.astype(np.uint8) if array.dtype == np.bool_ else array)
+
+    def is_nonzero(self) -> bool:
+        """Return whether the only element is not zero."""
+        return bool(self)
+
     def __bool__(self) -> bool:
         if self._array.size != 1:
             how_many = "no values" if self._array.size == 0 else "more than one value"

@@ -214,6 +214,22 @@ PROGRAMS = {
         print(nn.ParameterDict({'a': nn.Parameter(torch.ones(2)), 'b': nn.Parameter(torch.ones(2, 2).double())}))
         print(nn.Linear(1, 1).load_state_dict({'weight': torch.ones(1, 1), 'other': 1}, strict=False))
     """,
+    "tensors meet NumPy": """
+        import numpy as np
+        import torch
+
+        x = torch.arange(6.0).reshape(2, 3)
+        print(np.sqrt(x), np.add(x, 1), np.greater(x, 2), np.maximum(x, 3))
+        print(x + np.ones((2, 3)), x * np.ones(3), x - np.arange(3), x == np.ones(3), np.ones(3) == x)
+        print(x * np.float64(2), np.float64(2) * x, x + np.int64(1), np.float32(3) - x, np.allclose(x, x.numpy()))
+        for refused in (lambda: np.ones(3) * x, lambda: x > np.ones(3), lambda: np.sqrt(x.clone().requires_grad_())):
+            try:
+                print(refused())
+            except (RuntimeError, TypeError) as error:
+                print(type(error).__name__)
+        print(torch.finfo(torch.float32), torch.finfo(torch.float64), torch.finfo(torch.float32).max, torch.finfo().eps)
+        print(x.ndimension(), x.get_device(), x.is_signed(), torch.tensor(1).is_nonzero(), x.shape * 2)
+    """,
     "a classifier trained with an optimizer": """
         import torch
         import torch.nn.functional as F

@@ -10,7 +10,11 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tinytrain.ops import conversion
+from tinytrain.ops.common import is_number
+from tinytrain.ops.creation import as_tensor
 from tinytrain.recording import become_view, rewrite
 from tinytrain.tensor import Tensor
 
@@ -79,13 +83,13 @@ OPERATORS = {
     "__rxor__": "bitwise_xor",
     "__lshift__": "bitwise_left_shift",
     "__rshift__": "bitwise_right_shift",
-    "__eq__": "eq",
-    "__ne__": "ne",
     "__lt__": "lt",
     "__le__": "le",
     "__gt__": "gt",
     "__ge__": "ge",
 }
+
+EQUALITY = {"__eq__": "eq", "__ne__": "ne"}
 
 REFLECTED = {
     "__rdiv__": "div",
@@ -142,9 +146,20 @@ def _operator(function: Callable[..., Any]) -> Callable[..., Any]:
         if not isinstance(self, Tensor):
             raise TypeError(f"{function.__name__}: expected a Tensor, not {type(self).__name__}")
         for each in other:
-            if not isinstance(each, (Tensor, int, float)) and not hasattr(each, "dtype"):
+            if not isinstance(each, Tensor) and not is_number(each):
                 return NotImplemented
         return function(self, *other)
+
+    return method
+
+
+def _equality(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `==` or `!=`, which compare with the elements of an array too: NumPy leaves that to the tensor."""
+    compare = _operator(function)
+
+    @functools.wraps(function)
+    def method(self: Tensor, other: Any) -> Any:
+        return compare(self, as_tensor(other) if isinstance(other, np.ndarray) else other)
 
     return method
 
@@ -187,6 +202,8 @@ def attach(ops: dict[str, Any]) -> None:
         setattr(Tensor, f"{name}_", view_in_place(ops[name]))
     for name, op in OPERATORS.items():
         setattr(Tensor, name, _operator(ops[op]))
+    for name, op in EQUALITY.items():
+        setattr(Tensor, name, _equality(ops[op]))
     for name, op in REFLECTED.items():
         setattr(Tensor, name, _operator(_reflected(ops[op])))
     for name, method in IN_PLACE_OPERATORS.items():
