@@ -74,7 +74,7 @@ def test_labels_files_lie_beside_each_other(tmp_path):
     [
         ("image_folder", None, "needs the folder of its data"),
         ("image_folder", "nowhere", "there is no such folder"),
-        ("image_folder", ".", "there is no training split"),
+        ("image_folder", ".", "there is no training split. image_folder reads folders `train`, `val`, `test` with a "),
     ],
 )
 def test_a_folder_that_is_not_there_is_told(tmp_path, name, root, message):
@@ -141,5 +141,5 @@ def test_only_the_splits_that_are_needed_are_looked_at(monkeypatch):
 
 def test_a_split_that_is_needed_and_not_there_is_named(tmp_path):
     (tmp_path / "train" / "a").mkdir(parents=True)
-    with pytest.raises(DataError, match="there is no test split"):
+    with pytest.raises(DataError, match=r"there is no test split\. image_folder reads folders"):
         load_splits("image_folder", tmp_path, needed=["test"])

@@ -89,7 +89,7 @@ def load_splits(
     present = {split: part for split, part in parts.items() if part is not None}
     if not present or ("train" in needed and "train" not in present):
         missing = "training" if "train" in needed else " or ".join(needed)
-        raise DataError(f"there is no {missing} split", place=root or name)
+        raise DataError(f"there is no {missing} split", place=root or name, remedy=_what_is_read(name))
     first, classes = next((split, part.classes) for split, part in present.items())
     for split, part in present.items():
         if part.classes != classes:
@@ -112,6 +112,12 @@ def load_splits(
 def reads_files(name: str) -> bool:
     """Return whether each image of a data set is a file, so that `shortest_edge` and `cache` have a meaning."""
     return "cache" in inspect.signature(DATASETS.find(name)).parameters
+
+
+def _what_is_read(name: str) -> str:
+    """Return a sentence on where a kind of data set looks."""
+    first_line = (inspect.getdoc(DATASETS.find(name)) or "").partition("\n")[0]
+    return f"{name} reads {first_line[:1].lower()}{first_line[1:].removesuffix('.')}"
 
 
 def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
