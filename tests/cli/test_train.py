@@ -47,6 +47,7 @@ def test_train_prints_the_test_accuracy_and_the_folder(config: Path, tmp_path: P
     accuracy, place = stdout.splitlines()
     assert accuracy.startswith("test accuracy 0.")
     assert place == "results in runs/small"
+    assert "runs/small: 1 epoch of 6 steps\n" in stderr
     assert "epoch 1/1  loss " in stderr
 
 

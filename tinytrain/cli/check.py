@@ -108,7 +108,7 @@ def _print_plan(plan: Plan) -> None:
     typer.echo(
         f"  time    about {_time(seconds)} an epoch of {plan.steps:,} steps, {_time(seconds * plan.epochs)} in all"
     )
-    typer.echo(f"\n  learning rate over {plan.epochs} epochs")
+    typer.echo(f"\n  learning rate over {plan.epochs} epoch{'s' * (plan.epochs > 1)}")
     for line in text_plot([rate for _, rate in plan.learning_rates]):
         typer.echo(f"  {line}")
 

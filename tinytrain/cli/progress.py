@@ -45,7 +45,8 @@ class Screen(Events):
         """Say where the results go."""
         self._epochs, self._steps = epochs, steps_per_epoch
         again = f", going on after epoch {first_epoch}" if first_epoch else ""
-        self.message(f"{run_dir}: {epochs} epochs of {steps_per_epoch} steps{again}")
+        lengths = f"{epochs} epoch{'s' * (epochs > 1)} of {steps_per_epoch} step{'s' * (steps_per_epoch > 1)}"
+        self.message(f"{run_dir}: {lengths}{again}")
 
     def batch(self, epoch: int, step: int, images: int, loss: float | None, lr: float) -> None:
         """Move the bar."""
