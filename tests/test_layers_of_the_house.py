@@ -23,7 +23,7 @@ FLOORS: list[list[set[str]]] = [
     [{"models"}],  # a model knows its public weights
     [{"weights"}, {"datasets"}],
     [{"transforms"}, {"utils"}],
-    [{"nn"}, {"optim"}],
+    [{"nn"}, {"optim"}, {"linalg"}],
     [{"ops"}],
     [{"generator"}],
     [{"kernels"}, {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"}, {"cuda"}],
