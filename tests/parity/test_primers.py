@@ -214,6 +214,27 @@ PROGRAMS = {
         print(nn.ParameterDict({'a': nn.Parameter(torch.ones(2)), 'b': nn.Parameter(torch.ones(2, 2).double())}))
         print(nn.Linear(1, 1).load_state_dict({'weight': torch.ones(1, 1), 'other': 1}, strict=False))
     """,
+    "results stored in a tensor of the caller's": """
+        import torch
+
+        a = torch.arange(4.0).reshape(2, 2)
+        product, total, counts = torch.empty(2, 2), torch.empty(2, 2), torch.ones(2, dtype=torch.int64)
+        torch.matmul(a, a.T, out=product)
+        torch.mul(a, a, out=total)
+        print(product, total, torch.mm(a, a, out=product) is product, product)
+        print(torch.add(total, a, alpha=2, out=total), total, torch.sub(counts, 3, out=total[0]), total)
+        print(torch.div(a, 2, out=torch.empty(2, 2, dtype=torch.float64)))
+        refused = [
+            lambda: torch.add(a, a, out=torch.ones(2, 2, dtype=torch.int64)),
+            lambda: torch.mul(a, a.clone().requires_grad_(), out=total),
+            lambda: torch.add(a[:1], 1, out=a.view(4)[1:3]),
+        ]
+        for call in refused:
+            try:
+                print(call())
+            except RuntimeError:
+                print('refused')
+    """,
     "tensors meet NumPy": """
         import numpy as np
         import torch

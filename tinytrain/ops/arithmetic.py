@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import array_module
 from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type
+from tinytrain.ops.output import accepts_out
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor, wrap
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 
+@partial(accepts_out, elementwise=True)
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """Return `input + alpha * other`.
 
@@ -58,6 +61,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     )
 
 
+@partial(accepts_out, elementwise=True)
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """Return `input - alpha * other`; arguments and errors as for `add`.
 
@@ -84,6 +88,7 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
+@partial(accepts_out, elementwise=True)
 def mul(input: Any, other: Any) -> Tensor:
     """Return the product `input * other`, element by element."""
     a, b = operands(input, other)
@@ -97,6 +102,7 @@ def mul(input: Any, other: Any) -> Tensor:
     )
 
 
+@partial(accepts_out, elementwise=True)
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """Return the quotient `input / other`, element by element.
 

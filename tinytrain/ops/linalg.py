@@ -13,6 +13,7 @@ from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import add, mul
 from tinytrain.ops.common import same_device, wrap_dim
 from tinytrain.ops.contraction import contract
+from tinytrain.ops.output import accepts_out
 from tinytrain.recording import record
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@accepts_out
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Return the matrix product over the last dimension of `input` and the last but one of `other`.
 
@@ -66,6 +68,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     return record(out, name, (input, other), (input_rule, other_rule), saved=(input, other))
 
 
+@accepts_out
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the product of two matrices, (n, k) and (k, m).
 
@@ -76,6 +79,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(input, mat2)
 
 
+@accepts_out
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the products of two batches of matrices, (b, n, k) and (b, k, m).
 
