@@ -154,7 +154,7 @@ def test_without_a_validation_set_the_last_epoch_is_the_best(tmp_path):
     assert rows[0]["val_loss"] == ""
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the overflow is the point
+@pytest.mark.filterwarnings("error")
 def test_a_loss_that_is_no_number_stops_the_run_and_says_where(tmp_path):
     with pytest.raises(DivergenceError, match=r"at epoch \d+, step 6\. Lower train\.optimizer\.lr"):
         run(tmp_path / "run", lr=1e30)

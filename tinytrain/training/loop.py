@@ -8,6 +8,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from tinytrain import __version__
 from tinytrain.device import synchronize
 from tinytrain.errors import TinytrainError
@@ -70,7 +72,7 @@ def train(
         StorageError: a file cannot be written, or there is no checkpoint to go on from.
     """
     keep_freed_memory()
-    with one_blas_thread():
+    with one_blas_thread(), np.errstate(all="ignore"):  # a loss that overflowed is an error, told once
         return _train(experiment, folder, events or Events(), resume)
 
 
