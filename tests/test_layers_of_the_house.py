@@ -26,7 +26,12 @@ FLOORS: list[list[set[str]]] = [
     [{"nn"}, {"optim"}, {"linalg"}],
     [{"ops"}],
     [{"generator"}],
-    [{"kernels"}, {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"}, {"cuda"}],
+    [
+        {"kernels"},
+        {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"},
+        {"cuda"},
+        {"accelerator"},
+    ],
     [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}],
     [{"pickles"}],
     [{"errors", "registry"}],

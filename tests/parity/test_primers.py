@@ -214,6 +214,15 @@ PROGRAMS = {
         print(nn.ParameterDict({'a': nn.Parameter(torch.ones(2)), 'b': nn.Parameter(torch.ones(2, 2).double())}))
         print(nn.Linear(1, 1).load_state_dict({'weight': torch.ones(1, 1), 'other': 1}, strict=False))
     """,
+    "whatever device is there": """
+        import torch
+
+        device = torch.accelerator.current_accelerator().type if torch.accelerator.is_available() else 'cpu'
+        print(f'Using {device} device', torch.accelerator.device_count())
+        x = torch.ones(2, 2).to(device)
+        print(x.device == torch.device(device), x.sum())
+        print(x * 2)
+    """,
     "results stored in a tensor of the caller's": """
         import torch
 
