@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
+import re
 from pathlib import Path
 
 import pytest
@@ -122,6 +125,20 @@ def test_a_run_stopped_in_its_first_epoch_begins_again(tmp_path):
     folder.write_text("config.yaml", "")
     resumed, whole = train(experiment(), folder, resume=True), run(tmp_path / "whole")
     assert resumed.summary["weights_sha256"] == whole.summary["weights_sha256"]
+
+
+@pytest.mark.parametrize("name", ["last.safetensors", "state.safetensors"])
+def test_weights_that_do_not_fit_on_the_disk_are_a_storage_error(tmp_path, monkeypatch, name):
+    write = Path.write_bytes
+
+    def write_until_full(path: Path, data: bytes) -> int:
+        if name in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", write_until_full)
+    with pytest.raises(tt.errors.StorageError, match=rf"{re.escape(name)}: cannot be written: No space left"):
+        run(tmp_path / "run")
 
 
 def test_resuming_without_a_checkpoint_says_what_to_do(tmp_path):

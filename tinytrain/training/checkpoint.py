@@ -34,7 +34,7 @@ def save_checkpoint(folder: RunFolder, e: Experiment, progress: dict[str, Any]) 
         e: whose model, average, optimizer and schedule are saved.
         progress: whatever else is needed, in JSON's terms.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = _prefixed("model", e.model.state_dict())
     if e.average is not None:
@@ -57,7 +57,7 @@ def save_checkpoint(folder: RunFolder, e: Experiment, progress: dict[str, Any]) 
         "progress": progress,
     }
     with folder.replacing(FILE) as path:
-        save_file(arrays, os.fspath(path), metadata={"checkpoint": json.dumps(document)})
+        path.write_bytes(save(arrays, {"checkpoint": json.dumps(document)}))
 
 
 def load_checkpoint(folder: RunFolder, e: Experiment) -> dict[str, Any]:

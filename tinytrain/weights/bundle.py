@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,12 @@ class Bundle:
 
 def save_bundle(path: str | os.PathLike[str], bundle: Bundle) -> None:
     """Write a bundle to a file."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     description = json.dumps({**vars(bundle), "weights": list(bundle.weights)})
     contiguous = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in bundle.weights.items()}
     metadata = {"format": "pt", _KEY: description, _DIGEST: _digest(description, contiguous)}
-    save_file(contiguous, os.fspath(path), metadata=metadata)
+    Path(path).write_bytes(save(contiguous, metadata))
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:
