@@ -150,6 +150,7 @@ PROGRAMS = {
         print(a + b, a * b, a @ a, a.matmul(a), a ** 2, 1 / a, b // 3, b % 7, -a, a > 2)
         print(a.sum(), a.sum(dim=0), a.mean(1, keepdim=True), a.max(), a.max(dim=1), a.argmax(), a.std(), a.var(0))
         print(b / 3, (b + 0.5).dtype, b.sum(), b.float().mean(), torch.sqrt(a), a.exp(), a.t(), a.numel())
+        print(1 << b, 64 >> b, a[0].broadcast_to(2, 2), torch.broadcast_to(a[0], (2, 2)))
         print(torch.allclose(a, a), torch.equal(a, a), a.min(0).values, a.topk(1), a.sort(descending=True))
     """,
     "gradients": """

@@ -98,6 +98,8 @@ REFLECTED = {
     "__rmod__": "remainder",
     "__rpow__": "pow",
     "__rmatmul__": "matmul",
+    "__rlshift__": "bitwise_left_shift",
+    "__rrshift__": "bitwise_right_shift",
 }
 
 IN_PLACE_OPERATORS = {

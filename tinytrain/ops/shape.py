@@ -243,6 +243,7 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
     return expand(input, other.shape)
 
 
+@variadic
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """Return `input` broadcast to a shape, without copying; see `expand`."""
     return expand(input, size)
