@@ -1,23 +1,21 @@
 """Training steps of small networks beside PyTorch: `python benchmarks/train_step.py [out.json]`.
 
-A step is forward, cross-entropy, backward and SGD with momentum, float32, two threads. PyTorch runs eager in its
-default and in its channels-last layout; the better counts.
+A step is forward, cross-entropy, backward and SGD with momentum, float32. tinytrain runs as its `train` command does,
+with matrix products on one core; PyTorch has two threads and runs eager in its default and in its channels-last layout;
+the better counts.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-
-os.environ.setdefault("OMP_NUM_THREADS", "2")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
-
 from collections.abc import Callable
 from typing import Any
 
 from measure import has_torch, medians, print_rows, seconds_of
 
 import tinytrain
+from tinytrain.memory import keep_freed_memory
+from tinytrain.threads import one_blas_thread
 
 STEPS = 3
 NETWORKS = {
@@ -61,6 +59,12 @@ def stepper(library: Any, conv: str, name: str, *, channels_last: bool = False) 
 
 
 def main() -> None:
+    keep_freed_memory()
+    with one_blas_thread():  # before PyTorch is loaded, which brings a BLAS of its own
+        measure_all()
+
+
+def measure_all() -> None:
     compare = has_torch()
     if compare:
         import torch
@@ -73,7 +77,7 @@ def main() -> None:
             if compare:
                 contenders["eager"] = stepper(torch, conv, name)
                 contenders["channels-last"] = stepper(torch, conv, name, channels_last=True)
-            found = medians(contenders, rounds=9, warmup=2)
+            found = medians(contenders, rounds=7, warmup=2)
             row: dict[str, object] = {"network": name, "conv": conv, "tinytrain ms": 1e3 * found["tinytrain"]}
             if compare:
                 best = min(found["eager"], found["channels-last"])
