@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, train
+from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, predict, train
 from tinytrain.errors import StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
@@ -54,6 +54,7 @@ def _top(
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
+app.command("predict")(predict.predict)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
 app.command("list")(listing.list_)

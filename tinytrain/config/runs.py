@@ -140,7 +140,7 @@ def evaluate_weights(
     where = require(device)
     input_shape = image_shape(dataset)[-3:]  # of one view of an image
     model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=config.origins)
-    _load_all(model, weights, mapping, source)
+    load_every_tensor(model, weights, mapping, source)
     scores = evaluate(
         (model if augmentation is None else MeanOfViews(model)).to(where),
         build_loader(config, dataset, shuffle=False),
@@ -157,7 +157,7 @@ def evaluate_weights(
     }
 
 
-def _load_all(
+def load_every_tensor(
     model: Module,
     weights: Mapping[str, np.ndarray],
     mapping: Mapping[str, str | None] | None,

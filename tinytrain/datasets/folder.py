@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tinytrain.datasets.image_reading import pil_loader
@@ -202,6 +203,23 @@ def visible_files(folder: str) -> list[str]:
         ]
         found.append((parent, sorted(name for name in files if not name.startswith("."))))
     return [os.path.join(parent, name) for parent, names in sorted(found) for name in names]
+
+
+def images_at(path: Path) -> list[Path]:
+    """Return the image files at a path: the file itself, or the visible images of a folder.
+
+    Raises:
+        DataError: there is no such file or folder, or no image in the folder.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError("there is no such file or folder", place=path)
+        return [path]
+    files = [Path(file) for file in visible_files(str(path)) if is_image_file(file)]
+    if not files:
+        known = f"Images end in {', '.join(IMG_EXTENSIONS)}"
+        raise DataError("there is no image in this folder", place=path, remedy=known)
+    return files
 
 
 def _listed(extensions: str | Sequence[str]) -> str:

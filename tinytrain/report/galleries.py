@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from tinytrain.datasets import read_image
-from tinytrain.datasets.folder import IMG_EXTENSIONS, is_image_file, visible_files
+from tinytrain.datasets.folder import images_at
 from tinytrain.datasets.samples import transform_of, untransformed
 from tinytrain.errors import DataError
 from tinytrain.random_streams import sample_stream
@@ -99,12 +99,4 @@ def evenly(total: int, count: int) -> list[int]:
 
 def _images_at(path: Path) -> list[tuple[Path, str]]:
     """Return the images at a path, each with the words for it."""
-    if path.is_dir():
-        files = [Path(file) for file in visible_files(str(path)) if is_image_file(file)]
-        if not files:
-            known = f"Images end in {', '.join(IMG_EXTENSIONS)}"
-            raise DataError("there is no image in this folder", place=path, remedy=known)
-        return [(file, file.name if file.parent == path else file.parent.name) for file in files]
-    if not path.exists():
-        raise DataError("there is no such file or folder", place=path)
-    return [(path, path.name)]
+    return [(file, file.name if file.parent in (path, path.parent) else file.parent.name) for file in images_at(path)]

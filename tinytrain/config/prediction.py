@@ -1,0 +1,112 @@
+"""What a trained network takes images for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tinytrain.config.build import build_model, image_shape, load_data
+from tinytrain.config.runs import load_every_tensor
+from tinytrain.config.schema import Config, ModelSection
+from tinytrain.datasets.image_reading import read_image
+from tinytrain.device import device as Device
+from tinytrain.device import require
+from tinytrain.errors import DataError
+from tinytrain.nn import Module
+from tinytrain.ops.joining import stack
+from tinytrain.tape import no_grad
+from tinytrain.tensor import Tensor
+from tinytrain.threads import one_blas_thread
+from tinytrain.transforms import build_pipeline
+from tinytrain.weights import load_bundle, read_weights
+
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained network with what it needs to see an image and to name what it sees.
+
+    Attributes:
+        model: gives logits, in evaluation mode.
+        transform: from a Pillow image to a tensor (c, h, w).
+        class_names: by class index.
+        input_shape: (c, h, w) of the images that it was trained on.
+        device: where it lies.
+    """
+
+    model: Module
+    transform: Any
+    class_names: Sequence[str]
+    input_shape: tuple[int, ...]
+    device: Device
+
+    def read(self, path: Path) -> Tensor:
+        """Return an image file as the network gets it.
+
+        Raises:
+            DataError: it cannot be read, or has another shape than the network was trained on.
+        """
+        image = self.transform(read_image(path, "L" if self.input_shape[0] == 1 else "RGB"))
+        if tuple(image.shape) != self.input_shape:
+            raise DataError(
+                f"the transforms make {tuple(image.shape)} of the image, the network was trained on {self.input_shape}",
+                place=path,
+                remedy="Bring it to that size, or train with a Resize in transforms.eval",
+            )
+        return image
+
+    @no_grad
+    def predict(self, paths: Sequence[Path], topk: int) -> list[dict[str, Any]]:
+        """Return for each image file the likeliest classes, as `predict --json` prints them."""
+        found = []
+        with one_blas_thread():
+            for start in range(0, len(paths), BATCH):
+                part = paths[start : start + BATCH]
+                logits = self.model(stack([self.read(path) for path in part]).to(self.device))
+                probabilities, indices = logits.softmax(1).topk(min(topk, len(self.class_names)), dim=1)
+                for path, values, classes in zip(part, probabilities.tolist(), indices.tolist(), strict=True):
+                    top = [
+                        {"class": self.class_names[index], "index": index, "probability": value}
+                        for index, value in zip(classes, values, strict=True)
+                    ]
+                    found.append({"path": str(path), "top": top})
+        return found
+
+
+def load_classifier(
+    source: str | os.PathLike[str],
+    *,
+    config: Config | None = None,
+    mapping: Mapping[str, str | None] | None = None,
+    device: str = "auto",
+) -> Classifier:
+    """Return the classifier in a run folder or a weights file.
+
+    Args:
+        source: a run folder, a self-contained weights file, or with `config` any weights file.
+        config: of network, data and transforms for weights from elsewhere; its data names the classes.
+        mapping: names in the weights file to names in the network.
+        device: where to compute.
+
+    Raises:
+        WeightsError: the weights are missing, damaged, or do not fit the network.
+        DataError: the data of `config` is missing.
+    """
+    if config is None:
+        bundle = load_bundle(source)
+        weights, class_names, input_shape = bundle.weights, bundle.class_names, bundle.input_shape
+        section, steps = ModelSection.model_validate(bundle.model), bundle.eval_transforms
+    else:
+        weights, section = read_weights(source).tensors, config.model
+        splits = load_data(config, needed=["test"])
+        dataset = splits.test if splits.test is not None else load_data(config, needed=["val"]).val
+        class_names, input_shape = splits.classes, image_shape(dataset)
+        steps = [{step.name: step.arguments} for step in config.transforms.eval]
+    model = build_model(section, num_classes=len(class_names), input_shape=input_shape)
+    load_every_tensor(model, weights, mapping, source)
+    where = require(device)
+    return Classifier(model.eval().to(where), build_pipeline(steps), class_names, tuple(input_shape), where)
