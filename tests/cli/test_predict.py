@@ -69,3 +69,16 @@ def test_a_place_without_images_is_an_error(digits_run, tmp_path, capsys, name, 
     (tmp_path / "empty").mkdir()
     assert run(["predict", str(digits_run), str(tmp_path / name)]) == 3
     assert f"{name}: {message}" in capsys.readouterr().err
+
+
+def test_weights_whose_classes_are_not_the_datas_are_refused(digits_run, pictures, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (folder / split / name).mkdir(parents=True)
+            Image.new("RGB", (8, 8)).save(folder / split / name / "a.png")
+    config = tmp_path / "photos.yaml"
+    config.write_text(f"data: {{dataset: image_folder, root: '{folder}'}}\nmodel: {{name: cnn}}\n")
+    weights = digits_run / "best.safetensors"
+    assert run(["predict", str(weights), str(pictures), "--config", str(config)]) == 3
+    assert "the data has the classes cat, dog, the weights 0, 1, 2, 3" in capsys.readouterr().err

@@ -7,18 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
-from tinytrain.cli.output import JsonOption, print_json, print_table
+from tinytrain.cli.output import (
+    JsonOption,
+    MappingOption,
+    SourceArgument,
+    SourceConfigOption,
+    print_json,
+    print_table,
+)
 
 
 def evaluate(
-    source: Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")],
-    config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
-    ] = None,
+    source: SourceArgument,
+    config: SourceConfigOption = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the data, instead of the run's.")] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML: names in the weights file to names in the network.")
-    ] = None,
+    mapping: MappingOption = None,
     split: Annotated[Literal["val", "test"], typer.Option(help="Which part of the data.")] = "test",
     topk: Annotated[int, typer.Option(min=1, help="Count a hit among this many best guesses, too.")] = 5,
     tta: Annotated[

@@ -21,6 +21,13 @@ RunDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+SourceArgument = Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")]
+SourceConfigOption = Annotated[
+    Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
+]
+MappingOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="YAML: names in the weights file to names in the network.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
 
 

@@ -7,18 +7,21 @@ from typing import Annotated
 
 import typer
 
-from tinytrain.cli.output import JsonOption, print_json, print_table
+from tinytrain.cli.output import (
+    JsonOption,
+    MappingOption,
+    SourceArgument,
+    SourceConfigOption,
+    print_json,
+    print_table,
+)
 
 
 def predict(
-    source: Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")],
+    source: SourceArgument,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders of them.")],
-    config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
-    ] = None,
-    mapping: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="YAML: names in the weights file to names in the network.")
-    ] = None,
+    config: SourceConfigOption = None,
+    mapping: MappingOption = None,
     topk: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes to name.")] = 5,
     json: JsonOption = False,
 ) -> None:

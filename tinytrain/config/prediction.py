@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config.build import build_model, image_shape, load_data
-from tinytrain.config.runs import load_every_tensor
+from tinytrain.config.runs import load_every_tensor, require_same_classes
 from tinytrain.config.schema import Config, ModelSection
 from tinytrain.datasets.image_reading import read_image
 from tinytrain.device import device as Device
@@ -21,7 +21,7 @@ from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 from tinytrain.threads import one_blas_thread
 from tinytrain.transforms import build_pipeline
-from tinytrain.weights import load_bundle, read_weights
+from tinytrain.weights import description_in, load_bundle, read_weights
 
 BATCH = 32
 
@@ -101,12 +101,22 @@ def load_classifier(
         weights, class_names, input_shape = bundle.weights, bundle.class_names, bundle.input_shape
         section, steps = ModelSection.model_validate(bundle.model), bundle.eval_transforms
     else:
-        weights, section = read_weights(source).tensors, config.model
-        splits = load_data(config, needed=["test"])
-        dataset = splits.test if splits.test is not None else load_data(config, needed=["val"]).val
-        class_names, input_shape = splits.classes, image_shape(dataset)
+        file = read_weights(source)
+        described = description_in(file)
+        weights, section = file.tensors, config.model
+        class_names, input_shape = _what_the_data_says(config)
+        require_same_classes(config, class_names, None if described is None else described["class_names"])
         steps = [{step.name: step.arguments} for step in config.transforms.eval]
     model = build_model(section, num_classes=len(class_names), input_shape=input_shape)
     load_every_tensor(model, weights, mapping, source)
     where = require(device)
     return Classifier(model.eval().to(where), build_pipeline(steps), class_names, tuple(input_shape), where)
+
+
+def _what_the_data_says(config: Config) -> tuple[list[str], tuple[int, int, int]]:
+    """Return the classes and the shape of an image, of the test split or, where that is not there, of validation."""
+    try:
+        splits = load_data(config, needed=["test"])
+    except DataError:
+        splits = load_data(config, needed=["val"])
+    return splits.classes, image_shape(splits.val if splits.test is None else splits.test)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +128,7 @@ def evaluate_weights(
     if data_root is not None:
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
     splits = load_data(config, augmentation=augmentation, needed=[split])
-    if class_names is not None and splits.classes != class_names:
-        raise DataError(
-            f"the data has the classes {', '.join(splits.classes)}, the weights {', '.join(class_names)}",
-            place=config.data.root or config.data.dataset,
-            remedy="Evaluate on data with the same classes in the same order",
-        )
+    require_same_classes(config, splits.classes, class_names)
     dataset = {"val": splits.val, "test": splits.test}[split]
     if dataset is None:
         raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
@@ -155,6 +150,20 @@ def evaluate_weights(
         "count": scores.count,
         "per_class": scores.per_class(splits.classes),
     }
+
+
+def require_same_classes(config: Config, classes: Sequence[str], class_names: Sequence[str] | None) -> None:
+    """Check that the data has the classes that the weights know; weights from elsewhere may not say (None).
+
+    Raises:
+        DataError: it has others, or in another order.
+    """
+    if class_names is not None and list(classes) != list(class_names):
+        raise DataError(
+            f"the data has the classes {', '.join(classes)}, the weights {', '.join(class_names)}",
+            place=config.data.root or config.data.dataset,
+            remedy="Evaluate on data with the same classes in the same order",
+        )
 
 
 def load_every_tensor(
