@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
@@ -13,8 +13,49 @@ from tinytrain.tensor import Tensor
 
 __all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
+RowT = TypeVar("RowT", bound="_Row")
 
-class Sequential(Module):
+
+class _Row(Module):
+    """What `Sequential` and `ModuleList` share: modules in a row, named by their positions."""
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, _key(self._modules, index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        keys = list(self._modules)[index]
+        for key in keys if isinstance(keys, list) else [keys]:
+            del self._modules[key]
+        self._number(list(self._modules.values()))
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self._modules.values())  # type: ignore[arg-type]
+
+    def append(self: RowT, module: Module) -> RowT:
+        """Add a module at the end; return this container."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self: RowT, modules: Iterable[Module]) -> RowT:
+        """Add modules at the end; return this container."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def _insert(self, index: int, module: Module) -> None:
+        modules = list(self._modules.values())
+        modules.insert(index, module)
+        self._number(modules)
+
+    def _number(self, modules: list[Module | None]) -> None:
+        """Own these modules under the names 0, 1, ..."""
+        self._modules = {str(i): module for i, module in enumerate(modules)}
+
+
+class Sequential(_Row):
     """Modules called one after the other.
 
     Args:
@@ -38,41 +79,13 @@ class Sequential(Module):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return self._modules[_key(self._modules, index)]
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, _key(self._modules, index), module)
-
-    def __delitem__(self, index: int | slice) -> None:
-        keys = list(self._modules)[index]
-        for key in keys if isinstance(keys, list) else [keys]:
-            del self._modules[key]
-        self._modules = {str(i): module for i, module in enumerate(self._modules.values())}
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
-
-    def append(self, module: Module) -> Sequential:
-        """Add a module at the end; return this container."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> Sequential:
-        """Add modules at the end; return this container."""
-        for module in modules:
-            self.append(module)
-        return self
-
     def insert(self, index: int, module: Module) -> Sequential:
         """Add a module before `index`; return this container."""
-        modules = list(self._modules.values())
-        modules.insert(index, module)
-        self._modules = {str(i): each for i, each in enumerate(modules)}
+        self._insert(index, module)
         return self
 
 
-class ModuleList(Module):
+class ModuleList(_Row):
     """A list of modules.
 
     Args:
@@ -88,13 +101,6 @@ class ModuleList(Module):
             return type(self)(list(self._modules.values())[index])  # type: ignore[arg-type]
         return self._modules[_key(self._modules, index)]
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, _key(self._modules, index), module)
-
-    __delitem__ = Sequential.__delitem__
-    __len__ = Sequential.__len__
-    __iter__ = Sequential.__iter__
-
     def __repr__(self) -> str:
         if not self._modules:
             return f"{self._get_name()}()"
@@ -106,22 +112,9 @@ class ModuleList(Module):
             first += count
         return "\n".join([f"{self._get_name()}(", *lines, ")"])
 
-    def append(self, module: Module) -> ModuleList:
-        """Add a module at the end; return this list."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> ModuleList:
-        """Add modules at the end; return this list."""
-        for module in modules:
-            self.append(module)
-        return self
-
     def insert(self, index: int, module: Module) -> None:
         """Add a module before `index`."""
-        modules = list(self._modules.values())
-        modules.insert(index, module)
-        self._modules = {str(i): each for i, each in enumerate(modules)}
+        self._insert(index, module)
 
 
 class ModuleDict(Module):
