@@ -16,6 +16,7 @@ from tinytrain.cli.output import (
     OverridesArgument,
     ResumeOption,
     RunDirOption,
+    all_overrides,
     print_table,
 )
 from tinytrain.cli.train import run_in_folder
@@ -39,8 +40,7 @@ def finetune(
     """Train the model of a config from weights trained elsewhere; the results go to runs/<name>."""
     from tinytrain.config import load_config
 
-    chosen = [] if device is None else [f"device={device}"]
-    loaded = load_config(config, [*(overrides or []), *chosen])
+    loaded = load_config(config, all_overrides(overrides, device))
 
     from tinytrain.config.finetune import build_finetuning
     from tinytrain.config.runs import FINETUNED, find_run

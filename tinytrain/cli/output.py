@@ -31,6 +31,11 @@ MappingOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
 
 
+def all_overrides(overrides: list[str] | None, device: str | None) -> list[str]:
+    """Return the overrides of a command line; `--device` is one that comes last."""
+    return [*(overrides or []), *([] if device is None else [f"device={device}"])]
+
+
 def print_json(document: Any) -> None:
     """Print a document on stdout."""
     import json

@@ -13,6 +13,7 @@ from tinytrain.cli.output import (
     OverridesArgument,
     ResumeOption,
     RunDirOption,
+    all_overrides,
     print_json,
 )
 from tinytrain.errors import UsageError
@@ -32,8 +33,7 @@ def train(
     """Train the model of a config; the results go to runs/<name>."""
     from tinytrain.config import load_config
 
-    chosen = [] if device is None else [f"device={device}"]
-    experiment_config = load_config(config, [*(overrides or []), *chosen])
+    experiment_config = load_config(config, all_overrides(overrides, device))
     if experiment_config.model.pretrained:
         raise UsageError(
             "`train` begins with random weights, the config has model.pretrained=true",
