@@ -1,0 +1,61 @@
+"""Builds the native kernels; all else about the package is in pyproject.toml.
+
+The kernels are one C++ source, compiled once for every instruction set of the processor family and chosen from at import:
+a wheel runs on older processors than the one that built it. Where there is no compiler the package installs without
+them, and the reference kernels do the work.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path("tinytrain/kernels/native/src")
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+INSTRUCTION_SETS = {
+    "baseline": [],
+    **({"avx2": ["-mavx2", "-mfma"]} if X86 else {}),
+    **(
+        {"avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"]}
+        if X86
+        else {}
+    ),
+}
+
+
+class BuildKernels(build_ext):
+    """Compiles `kernels.cpp` for each instruction set and links the objects into the one extension."""
+
+    def build_extension(self, ext: Extension) -> None:
+        import numpy
+
+        ext.include_dirs = [numpy.get_include(), str(SOURCE)]
+        for name, flags in INSTRUCTION_SETS.items():
+            ext.extra_objects += self.compiler.compile(
+                [str(SOURCE / "kernels.cpp")],
+                output_dir=str(Path(self.build_temp) / name),
+                include_dirs=ext.include_dirs,
+                extra_preargs=[*FLAGS, *flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
+                depends=ext.depends,
+            )
+        super().build_extension(ext)
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "tinytrain.kernels.native._native",
+            [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp")],
+            depends=[str(each) for each in sorted(SOURCE.glob("*"))],
+            extra_compile_args=FLAGS,
+            extra_link_args=["-pthread"],
+            language="c++",
+            optional=True,
+        )
+    ],
+    cmdclass={"build_ext": BuildKernels},
+)

@@ -1,0 +1,357 @@
+// Dense, grouped and pointwise convolutions as matrix products read where the input lies.
+//
+// Work is divided into bands: some rows of one image, or some pixels of the whole batch where the kernel is 1x1. A band of
+// input is read once into scratch, normalised, activated and padded on the way; the products run over it tap by tap; what
+// the next kernel wants to know of the result (moments, sums) is taken while it is in cache.
+#pragma once
+
+#include "sums.h"
+
+namespace TT_ISA {
+
+constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in a band
+constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
+constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
+
+// A 1x1 kernel with stride 1 sees pixels only: one row of all of them.
+static Geometry flattened(Geometry g) {
+  bool is_pointwise = g.kh == 1 && g.kw == 1 && g.sh == 1 && g.sw == 1 && g.ph == 0 && g.pw == 0 && g.oh == g.h && g.ow == g.w;
+  if (is_pointwise) g.w = g.ow = g.pixels(), g.n = g.h = g.oh = 1;
+  return g;
+}
+
+// Some rows or columns of one image each, covering an (n, h, w) batch.
+struct Bands {
+  int64_t n, h, w, rows, columns, down, across;
+  Bands(int64_t n, int64_t h, int64_t w) : n(n), h(h), w(w) {
+    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : w;
+    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / std::max<int64_t>(columns, 1), 1, std::max<int64_t>(h, 1));
+    down = (h + rows - 1) / rows;
+    across = (w + columns - 1) / columns;
+  }
+  int64_t count() const { return n * down * across; }
+  Window at(int64_t band) const {
+    int64_t image = band / (down * across), rest = band % (down * across);
+    int64_t top = rest / across * rows, left = rest % across * columns;
+    return {image, top, left, std::min(rows, h - top), std::min(columns, w - left)};
+  }
+  int64_t pixels(int64_t band) const {
+    Window b = at(band);
+    return b.rows * b.columns;
+  }
+  int64_t first(const Window& b) const { return (b.image * h + b.top) * w + b.left; }
+};
+
+// How the columns of a product are divided among pieces, in whole panels.
+struct Ranges {
+  int64_t panels, each, count;
+  Ranges(int64_t columns, int64_t bands) {
+    panels = (columns + PANEL - 1) / PANEL;
+    int64_t wanted = bands >= FEW_PIECES ? 1 : std::max<int64_t>(1, FEW_PIECES / std::max<int64_t>(bands, 1));
+    each = std::max<int64_t>((panels + wanted - 1) / wanted, 1);
+    count = (panels + each - 1) / each;
+  }
+};
+
+// The taps of a kernel row read one stretch of memory where neighbouring columns are read without gaps.
+static bool taps_merge(const Geometry& g) { return g.groups == 1 && g.dw == 1; }
+
+static void conv_forward_dense(const Geometry& given, const Source& x, const float* w, const float* bias, float* y,
+                               Moments moments) {
+  const Geometry g = flattened(given);
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
+  const bool merge = taps_merge(g);
+  const int64_t depth = taps * cg;
+  const Bands bands(g.n, g.oh, g.ow);
+  const Ranges ranges(og, bands.count() * g.groups);
+
+  Block packed(g.groups * ranges.panels * depth * PANEL);
+  parallel(g.groups * ranges.panels, [&](int64_t piece) {
+    int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
+    for (int64_t tap = 0; tap < taps; tap++)
+      pack_panel(w + (group * og + first) * depth + tap, taps, depth, cg, std::min<int64_t>(og - first, PANEL),
+                 packed.get() + (piece * taps + tap) * cg * PANEL);
+  });
+
+  const int64_t pitch = g.c;
+  const bool in_place = taps == 1 && g.ph == 0 && g.pw == 0 && x.plain() && g.oh == g.h && g.ow == g.w;
+  Block slots(moments.mean ? bands.count() * 2 * g.o : 1);
+  parallel(bands.count() * ranges.count, [&](int64_t piece) {
+    const int64_t band = piece / ranges.count, range = piece % ranges.count;
+    const Window out = bands.at(band);
+    const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
+                    (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+    const float* source;
+    int64_t step = pitch, row = in.columns * pitch;
+    if (in_place) {
+      source = x.x + ((in.image * g.h + in.top) * g.w + in.left) * x.step;
+      step = x.step, row = g.w * x.step;
+    } else {
+      float* to = scratch(SCRATCH_SOURCE, in.rows * row + VL);
+      read_window(in, g.h, g.w, to, pitch,
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, pitch); });
+      source = to;
+    }
+    const int num_runs = (int)(merge ? g.kh : taps);
+    const int64_t length = merge ? g.kw * cg : cg;
+    const Offsets a_offset(SCRATCH_RUNS, num_runs), b_offset(SCRATCH_PLACES, num_runs);
+    for (int64_t run = 0; run < num_runs; run++) {
+      const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
+      a_offset[run] = kh * g.dh * row + kw * g.dw * step;
+      b_offset[run] = run * length * PANEL;
+    }
+    for (int64_t group = 0; group < g.groups; group++) {
+      for (int64_t panel = range * ranges.each; panel < std::min(ranges.panels, (range + 1) * ranges.each); panel++) {
+        const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
+        const int64_t channel = group * og + panel * PANEL;
+        const float* b = packed.get() + (group * ranges.panels + panel) * depth * PANEL;
+        for (int64_t r = 0; r < out.rows; r++) {
+          Runs runs{source + r * g.sh * row + group * cg, g.sw * step, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs,
+                    length};
+          float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
+          multiply_panel(runs, out.columns, c, g.o, columns, false);
+        }
+        for (int64_t r = 0; r < out.rows && bias; r++) {
+          float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
+          for (int64_t p = 0; p < out.columns; p++)
+            for (int i = 0; i < columns; i += VL)
+              store_some(c + p * g.o + i, load_some(c + p * g.o + i, columns - i) + load_some(bias + channel + i, columns - i),
+                         columns - i);
+        }
+        if (moments.mean) {  // the rows of a band follow each other, or there is only one
+          float* slot = slots.get() + band * 2 * g.o + channel;
+          moments_of(y + bands.first(out) * g.o + channel, g.o, out.rows * out.columns, columns, slot, slot + g.o);
+        }
+      }
+    }
+  });
+  if (moments.mean)
+    merge_moments(slots.get(), bands.count(), g.o, [&](int64_t band) { return bands.pixels(band); }, moments);
+}
+
+// Turned weights for input gradients: [group][panel of input channels][tap][output channel][PANEL]. Taps of a row are in
+// reverse where they are merged, for a gradient is read from the left while the kernel goes to the right.
+static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed) {
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
+  parallel(g.groups * panels, [&](int64_t piece) {
+    int64_t group = piece / panels, first = piece % panels * PANEL;
+    for (int64_t tap = 0; tap < taps; tap++) {
+      int64_t place = reverse ? tap / g.kw * g.kw + (g.kw - 1 - tap % g.kw) : tap;
+      pack_panel(w + (group * og * cg + first) * taps + tap, cg * taps, taps, og, std::min<int64_t>(cg - first, PANEL),
+                 packed + (piece * taps + place) * og * PANEL);
+    }
+  });
+}
+
+// ceil and floor of a / b for b > 0.
+static int64_t up(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
+static int64_t down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
+
+// Computes the input gradient of one band from the output gradients that reach it, read into `source`, a window `from`
+// with `pitch` floats a pixel. `first_panel` to `last_panel` of each group.
+static void band_input_grad(const Geometry& g, const Window& band, const Window& from, const float* source, int64_t pitch,
+                            const float* packed, int64_t panels, int64_t first_panel, int64_t last_panel, bool merge,
+                            const GradSink& sink, float* sum, float* sum_y) {
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, row = from.columns * pitch;
+  const int64_t length = merge ? g.kw * og : og;
+  const Offsets a_offset(SCRATCH_RUNS, taps), b_offset(SCRATCH_PLACES, taps);
+  for (int64_t group = 0; group < g.groups; group++)
+    for (int64_t panel = first_panel; panel < last_panel; panel++) {
+      const int columns = (int)std::min<int64_t>(cg - panel * PANEL, PANEL);
+      const int64_t channel = group * cg + panel * PANEL;
+      const float* b = packed + (group * panels + panel) * taps * og * PANEL;
+      for (int64_t r = 0; r < band.rows; r++) {
+        const int64_t y = band.top + r;
+        float* to = sink.to + ((band.image * g.h + y) * g.w + band.left) * sink.step + channel;
+        for (int64_t phase = 0; phase < std::min(g.sw, band.columns); phase++) {
+          // Input column `band.left + phase + i * sw` meets output column `(... + pw - kw * dw) / sw + i`.
+          const int64_t x = band.left + phase;
+          int num_runs = 0;
+          for (int64_t kh = 0; kh < g.kh; kh++) {
+            const int64_t oy = y + g.ph - kh * g.dh;
+            if (oy % g.sh) continue;
+            for (int64_t kw = merge ? g.kw - 1 : 0; kw < g.kw; kw++) {
+              const int64_t ox = x + g.pw - kw * g.dw;
+              if (ox % g.sw) continue;
+              a_offset[num_runs] = (oy / g.sh - from.top) * row + (ox / g.sw - from.left) * pitch;
+              b_offset[num_runs++] = (merge ? kh * g.kw : kh * g.kw + kw) * og * PANEL;
+            }
+          }
+          const int64_t count = (band.columns - phase + g.sw - 1) / g.sw;
+          Runs runs{source + group * og, pitch, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs, length};
+          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false);
+        }
+        const int64_t first = (band.image * g.h + y) * g.w + band.left;
+        finish_grads(sink, first, 1, band.columns, channel, columns, sum, sum_y);
+      }
+    }
+}
+
+// The output gradients that reach a band of inputs.
+static Window reaching(const Geometry& g, const Window& band) {
+  const int64_t top = up(band.top + g.ph - (g.kh - 1) * g.dh, g.sh), bottom = down(band.top + band.rows - 1 + g.ph, g.sh);
+  const int64_t left = up(band.left + g.pw - (g.kw - 1) * g.dw, g.sw);
+  const int64_t right = down(band.left + band.columns - 1 + g.pw, g.sw);
+  return {band.image, top, left, std::max<int64_t>(bottom - top + 1, 0), std::max<int64_t>(right - left + 1, 0)};
+}
+
+static void conv_input_grad_dense(const Geometry& given, const GradSource& grads, const float* w, const GradSink& sink) {
+  const Geometry g = flattened(given);
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
+  const bool merge = taps_merge(g) && g.sw == 1;
+  const Bands bands(g.n, g.h, g.w);
+  const Ranges ranges(cg, bands.count() * g.groups);
+  Block packed(g.groups * ranges.panels * taps * og * PANEL);
+  pack_turned(g, w, merge, ranges.panels, packed.get());
+  Block slots(sink.y ? bands.count() * 2 * g.c : 1);
+  parallel(bands.count() * ranges.count, [&](int64_t piece) {
+    const int64_t range = piece % ranges.count;
+    const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
+    float* source = scratch(SCRATCH_GRAD, from.rows * from.columns * g.o + VL);
+    read_window(from, g.oh, g.ow, source, g.o,
+                [&](int64_t first, int64_t count, float* at) { read_grads(grads, first, count, g.o, at, g.o); });
+    float* sum = slots.get() + piece / ranges.count * 2 * g.c;
+    const int64_t first_panel = range * ranges.each, last_panel = std::min(ranges.panels, (range + 1) * ranges.each);
+    if (sink.y)
+      for (int64_t group = 0; group < g.groups; group++) {
+        int64_t from_channel = group * cg + first_panel * PANEL, until = group * cg + std::min(cg, last_panel * PANEL);
+        std::fill(sum + from_channel, sum + until, 0.0f);
+        std::fill(sum + g.c + from_channel, sum + g.c + until, 0.0f);
+      }
+    band_input_grad(g, band, from, source, g.o, packed.get(), ranges.panels, first_panel, last_panel, merge, sink, sum,
+                    sum + g.c);
+  });
+  if (sink.y) {
+    add_pieces(slots.get(), bands.count(), 2 * g.c, g.c, sink.sum);
+    add_pieces(slots.get() + g.c, bands.count(), 2 * g.c, g.c, sink.sum_y);
+  }
+}
+
+// A weight gradient gathered as [group][tap][input channel][output channel] becomes (o, c / groups, kh, kw), the partial
+// sums of `parts` pieces added in their order.
+static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t count, float* grad_w) {
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
+  parallel(g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
+    const int64_t group = piece / ((og + PANEL - 1) / PANEL), first = piece % ((og + PANEL - 1) / PANEL) * PANEL;
+    const int64_t until = std::min<int64_t>(first + PANEL, og);
+    for (int64_t tap = 0; tap < taps; tap++)
+      for (int64_t c = 0; c < cg; c++) {
+        const float* from = parts + ((group * taps + tap) * cg + c) * og;
+        for (int64_t o = first; o < until; o += VL) {
+          const int64_t left = until - o;
+          vec sum = {};
+          for (int64_t part = 0; part < count; part++) sum += load_some(from + part * size + o, left);
+          float values[VL];
+          store(values, sum);
+          for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++)
+            grad_w[((group * og + o + k) * cg + c) * taps + tap] = values[k];
+        }
+      }
+  });
+}
+
+// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly.
+static int64_t num_parts(int64_t bands) { return std::clamp<int64_t>(bands / 4, 1, 16); }
+
+static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
+  const Geometry g = flattened(given);
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
+  const bool merge = taps_merge(g);
+  const Bands bands(g.n, g.oh, g.ow);
+  // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
+  const int64_t panels = (og + PANEL - 1) / PANEL;
+  const int64_t each = std::clamp<int64_t>(NEAR_FLOATS / (taps * cg * g.groups * PANEL), 1, panels);
+  const int64_t num_ranges = (panels + each - 1) / each;
+  const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
+  Block sums(parts * size);
+  parallel(parts * num_ranges, [&](int64_t piece) {
+    const int64_t part = piece / num_ranges, range = piece % num_ranges;
+    const int64_t first_panel = range * each, last_panel = std::min(panels, (range + 1) * each);
+    const int64_t first_column = first_panel * PANEL, num_columns = std::min(og, last_panel * PANEL) - first_column;
+    float* to = sums.get() + part * size;
+    if (bands.count() == 0) {
+      std::fill(to, to + size, 0.0f);
+      return;
+    }
+    bool add = false;
+    for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
+      const Window out = bands.at(band);
+      const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
+                      (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+      const int64_t row = in.columns * g.c, pixels = out.rows * out.columns;
+      float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
+      read_window(in, g.h, g.w, source, g.c,
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
+      // Only the range's columns of the gradient, of each group.
+      const int64_t pitch = g.groups == 1 ? num_columns : g.o;
+      float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
+      GradSource wanted = grads;
+      if (g.groups == 1 && num_columns != g.o) {
+        wanted.g += first_column, wanted.of.x += first_column;
+        for (const float** each_vector : {&wanted.alpha, &wanted.beta, &wanted.gamma, &wanted.of.scale, &wanted.of.shift})
+          if (*each_vector) *each_vector += first_column;
+      }
+      read_grads(wanted, bands.first(out), pixels, pitch, g_rows, pitch);
+      const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
+      for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
+      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;
+      for (int64_t group = 0; group < g.groups; group++)
+        for (int64_t panel = first_panel; panel < last_panel; panel++) {
+          const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
+          const float* b = g_rows + (g.groups == 1 ? panel * PANEL - first_column : group * og + panel * PANEL);
+          for (int64_t run = 0; run < num_runs; run++) {
+            const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
+            Runs runs{source + kh * g.dh * row + kw * g.dw * g.c + group * cg, 1, g.sw * g.c, b, pitch,
+                      a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
+            float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
+            multiply_panel(runs, height, at, og, columns, add);
+          }
+        }
+    }
+  });
+  unpack_weight_grad(g, sums.get(), parts, grad_w);
+}
+
+// Both gradients of a 1x1 convolution in one pass over its gradient and its input.
+static void conv_backward_pointwise(const Geometry& given, const GradSource& grads, const Source& x, const float* w,
+                                    const GradSink& sink, float* grad_w) {
+  const Geometry g = flattened(given);
+  const int64_t size = g.c * g.o;
+  const Bands bands(g.n, g.h, g.w);
+  const int64_t panels = (g.c + PANEL - 1) / PANEL, o_panels = (g.o + PANEL - 1) / PANEL;
+  const int64_t parts = num_parts(bands.count());
+  Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
+  pack_turned(g, w, true, panels, packed.get());
+  parallel(parts, [&](int64_t part) {
+    float* to = sums.get() + part * size;
+    float* sum = slots.get() + part * 2 * g.c;
+    std::fill(sum, sum + 2 * g.c, 0.0f);
+    if (bands.count() == 0) std::fill(to, to + size, 0.0f);
+    bool add = false;
+    for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
+      const Window at = bands.at(band);
+      const int64_t pixels = at.rows * at.columns, first = bands.first(at), none = 0;
+      float* g_rows = scratch(SCRATCH_GRAD, pixels * g.o + PANEL);
+      read_grads(grads, first, pixels, g.o, g_rows, g.o);
+      const float* source = x.x + first * x.step;
+      int64_t step = x.step;
+      if (!x.plain()) {
+        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + VL);
+        read_pixels(x, first, pixels, g.c, rows, g.c);
+        source = rows, step = g.c;
+      }
+      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c);
+      for (int64_t panel = 0; panel < o_panels; panel++) {
+        Runs runs{source, 1, step, g_rows + panel * PANEL, g.o, &none, &none, 1, pixels};
+        multiply_panel(runs, g.c, to + panel * PANEL, g.o, (int)std::min<int64_t>(g.o - panel * PANEL, PANEL), add);
+      }
+    }
+  });
+  if (sink.y) {
+    add_pieces(slots.get(), parts, 2 * g.c, g.c, sink.sum);
+    add_pieces(slots.get() + g.c, parts, 2 * g.c, g.c, sink.sum_y);
+  }
+  unpack_weight_grad(g, sums.get(), parts, grad_w);
+}
+
+}  // namespace TT_ISA

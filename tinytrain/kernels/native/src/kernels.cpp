@@ -1,0 +1,46 @@
+// The kernels for one instruction set; compiled once for each, with TT_ISA as the namespace.
+#include <cmath>
+
+#include "depthwise.h"
+#include "pooling.h"
+
+namespace TT_ISA {
+
+static bool is_depthwise(const Geometry& g) { return g.groups > 1 && g.groups == g.c && g.groups == g.o; }
+
+static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
+  (is_depthwise(g) ? conv_forward_depthwise : conv_forward_dense)(g, x, w, bias, y, moments);
+}
+
+static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+  if (!is_depthwise(g)) return conv_weight_grad_dense(g, grads, x, grad_w);
+  Block zeros(g.c * g.kh * g.kw);
+  std::memset(zeros.get(), 0, g.c * g.kh * g.kw * sizeof(float));
+  conv_backward_depthwise(g, grads, x, zeros.get(), GradSink(), grad_w);
+}
+
+static void conv_backward(const Geometry& g, const GradSource& grads, const Source& x, const float* w, const GradSink& sink,
+                          float* grad_w) {
+  if (is_depthwise(g)) return conv_backward_depthwise(g, grads, x, w, sink, grad_w);
+  if (flattened(g).n == 1 && flattened(g).h == 1 && g.kh * g.kw == 1 && g.groups == 1 && g.c * g.o <= NEAR_FLOATS)
+    return conv_backward_pointwise(g, grads, x, w, sink, grad_w);
+  conv_input_grad_dense(g, grads, w, sink);
+  conv_weight_grad_dense(g, grads, x, grad_w);
+}
+
+static void conv_input_grad(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
+  if (!is_depthwise(g)) return conv_input_grad_dense(g, grads, w, sink);
+  // The input's values go into the weight gradient alone; the gradient's memory stands in for them.
+  Source x;
+  x.x = sink.to, x.step = sink.step;
+  std::memset(sink.to, 0, g.pixels() * sink.step * sizeof(float));
+  conv_backward_depthwise(g, grads, x, w, sink, nullptr);
+}
+
+extern const KernelTable table;
+const KernelTable table = {
+    TT_NAME, conv_forward, conv_input_grad, conv_weight_grad, conv_backward, apply,       apply_grad,
+    moments, grad_sums,    max_pool,        max_pool_grad,    mean_pixels,
+};
+
+}  // namespace TT_ISA

@@ -1,0 +1,294 @@
+#include "pool.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <new>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define PAUSE() _mm_pause()
+#elif defined(__aarch64__)
+#define PAUSE() asm volatile("yield")
+#else
+#define PAUSE()
+#endif
+
+namespace tinytrain {
+namespace {
+
+// A worker that has nothing to do looks for work this often before it sleeps: some tens of microseconds, about the time
+// from one kernel to the next.
+constexpr int SPINS = 1500;
+
+struct Pool {
+  std::mutex mutex;             // guards `workers`, `sleeping` and the waits
+  std::condition_variable wake;
+  std::vector<std::thread> workers;
+  int sleeping = 0;
+  bool stop = false;
+  std::mutex turn;              // one loop at a time; another thread's loop runs on that thread alone
+  std::atomic<Body> body{nullptr};
+  std::atomic<void*> context{nullptr};
+  std::atomic<uint32_t> count{0};
+  // The ticket says which loop is on (upper 32 bits) and the next piece (lower 32 bits). Whoever raises it by one has the
+  // piece; a worker that comes late fails to, for the loop is another, and so never runs what it has not seen whole.
+  std::atomic<uint64_t> ticket{0};
+  std::atomic<uint32_t> generation{0};
+  std::atomic<int64_t> pieces_left{0};
+  std::atomic<bool> out_of_memory{false};
+};
+
+std::atomic<int> wanted{0};
+Pool* pool = nullptr;
+thread_local bool in_piece = false;
+
+int cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    int count = CPU_COUNT(&set);
+    if (count > 0) return count;
+  }
+  unsigned count = std::thread::hardware_concurrency();
+  return count ? (int)count : 1;
+}
+
+void take_pieces(Pool& p, uint32_t generation) {
+  for (;;) {
+    uint64_t now = p.ticket.load(std::memory_order_acquire);
+    if ((uint32_t)(now >> 32) != generation) return;
+    uint32_t piece = (uint32_t)now;
+    if (piece >= p.count.load(std::memory_order_relaxed)) return;
+    if (!p.ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+    in_piece = true;
+    try {
+      p.body.load(std::memory_order_relaxed)(p.context.load(std::memory_order_relaxed), piece);
+    } catch (const std::bad_alloc&) {
+      p.out_of_memory.store(true);
+    }
+    in_piece = false;
+    p.pieces_left.fetch_sub(1, std::memory_order_acq_rel);
+  }
+}
+
+void work(Pool* p) {
+  uint32_t seen = 0;
+  for (;;) {
+    uint32_t now = 0;
+    bool found = false;
+    for (int i = 0; i < SPINS && !found; i++) {
+      now = p->generation.load(std::memory_order_acquire);
+      found = now != seen;
+      if (!found) PAUSE();
+    }
+    if (!found) {
+      std::unique_lock<std::mutex> lock(p->mutex);
+      p->sleeping++;
+      p->wake.wait(lock, [&] { return p->stop || p->generation.load(std::memory_order_acquire) != seen; });
+      p->sleeping--;
+      if (p->stop) return;
+      now = p->generation.load(std::memory_order_acquire);
+    }
+    seen = now;
+    take_pieces(*p, now);
+  }
+}
+
+void forget_pool() { pool = nullptr; }  // in a child after fork: its threads are not there; the memory is left alone
+
+Pool& the_pool(int threads) {
+  if (!pool) {
+    static bool registered = false;
+    if (!registered) {
+      pthread_atfork(nullptr, nullptr, forget_pool);
+      registered = true;
+    }
+    pool = new Pool;
+  }
+  while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
+  return *pool;
+}
+
+std::mutex pool_mutex;
+
+}  // namespace
+
+int num_threads() {
+  int count = wanted.load();
+  if (count == 0) {
+    const char* text = getenv("OMP_NUM_THREADS");
+    count = text ? atoi(text) : 0;
+    if (count < 1 || count > cores()) count = cores();
+    wanted.store(count);
+  }
+  return count;
+}
+
+void set_num_threads(int count) {
+  std::lock_guard<std::mutex> guard(pool_mutex);
+  wanted.store(count < 1 ? 1 : count);
+  if (pool) {  // made anew by the next loop, with as many workers as are wanted
+    std::lock_guard<std::mutex> turn(pool->turn);
+    {
+      std::lock_guard<std::mutex> lock(pool->mutex);
+      pool->stop = true;
+      pool->generation.fetch_add(1);
+    }
+    pool->wake.notify_all();
+    for (auto& each : pool->workers) each.join();
+    pool->workers.clear();
+    pool->stop = false;
+  }
+}
+
+void run_pieces(int64_t count, Body body, void* context) {
+  int threads = num_threads();
+  if (threads > count) threads = (int)count;
+  Pool* p = nullptr;
+  if (threads > 1 && !in_piece) {
+    std::lock_guard<std::mutex> guard(pool_mutex);
+    Pool& found = the_pool(num_threads());
+    if (found.turn.try_lock()) p = &found;
+  }
+  if (!p) {
+    for (int64_t piece = 0; piece < count; piece++) body(context, piece);
+    return;
+  }
+  uint32_t generation = p->generation.load(std::memory_order_relaxed) + 1;
+  p->ticket.store((uint64_t)generation << 32 | 0xffffffffu, std::memory_order_seq_cst);  // nothing to take yet
+  p->body.store(body, std::memory_order_relaxed);
+  p->context.store(context, std::memory_order_relaxed);
+  p->count.store((uint32_t)count, std::memory_order_relaxed);
+  p->pieces_left.store(count, std::memory_order_relaxed);
+  p->ticket.store((uint64_t)generation << 32, std::memory_order_release);
+  {
+    std::lock_guard<std::mutex> lock(p->mutex);
+    p->generation.store(generation, std::memory_order_release);
+    if (p->sleeping) p->wake.notify_all();
+  }
+  take_pieces(*p, generation);
+  for (int spins = 0; p->pieces_left.load(std::memory_order_acquire) > 0; spins++) {
+    if (spins < SPINS) PAUSE();
+    else sched_yield();
+  }
+  const bool failed = p->out_of_memory.exchange(false);
+  p->turn.unlock();
+  if (failed) throw std::bad_alloc();
+}
+
+namespace {
+
+struct Scratch {
+  float* memory[SCRATCH_SLOTS] = {};
+  size_t size[SCRATCH_SLOTS] = {};
+  ~Scratch() {
+    for (float* each : memory) free(each);
+  }
+};
+
+thread_local Scratch own;
+
+}  // namespace
+
+float* scratch(ScratchSlot slot, size_t num_floats) {
+  if (own.size[slot] < num_floats) {
+    free(own.memory[slot]);
+    size_t bytes = (num_floats * sizeof(float) + 4095) / 4096 * 4096;
+    own.memory[slot] = (float*)aligned_alloc(4096, bytes);
+    if (!own.memory[slot]) {
+      own.size[slot] = 0;
+      throw std::bad_alloc();
+    }
+    own.size[slot] = bytes / sizeof(float);
+  }
+  return own.memory[slot];
+}
+
+namespace {
+
+// Kept blocks by size. A block serves a request of at least four fifths of its size.
+struct Keeper {
+  std::mutex mutex;
+  std::multimap<size_t, void*> blocks;
+  size_t kept = 0, in_use = 0, peak = 0;
+};
+
+Keeper& keeper() {
+  static Keeper* one = new Keeper;  // never destroyed: arrays may outlive the module
+  return *one;
+}
+
+}  // namespace
+
+void* take_block(size_t bytes, size_t* granted) {
+  size_t rounded = bytes < 4096 ? (bytes + 63) / 64 * 64 : (bytes + 4095) / 4096 * 4096;
+  if (rounded == 0) rounded = 64;
+  Keeper& k = keeper();
+  {
+    std::lock_guard<std::mutex> lock(k.mutex);
+    auto found = k.blocks.lower_bound(rounded);
+    if (found != k.blocks.end() && found->first <= rounded + rounded / 4) {
+      void* block = found->second;
+      *granted = found->first;
+      k.kept -= found->first;
+      k.in_use += found->first;
+      k.blocks.erase(found);
+      return block;
+    }
+    k.in_use += rounded;
+    if (k.in_use > k.peak) k.peak = k.in_use;
+  }
+  void* block = aligned_alloc(64, rounded);
+  if (!block) {
+    drop_kept_blocks();
+    block = aligned_alloc(64, rounded);
+  }
+  if (!block) {
+    std::lock_guard<std::mutex> lock(k.mutex);
+    k.in_use -= rounded;
+    return nullptr;
+  }
+  *granted = rounded;
+  return block;
+}
+
+void give_block(void* block, size_t granted) {
+  Keeper& k = keeper();
+  std::lock_guard<std::mutex> lock(k.mutex);
+  k.in_use -= granted;
+  k.kept += granted;
+  k.blocks.emplace(granted, block);
+  // Used and kept together never exceed what was needed at once: blocks of sizes that nobody asks for any more go, the
+  // largest first.
+  while (!k.blocks.empty() && k.in_use + k.kept > k.peak + k.peak / 8) {
+    auto last = std::prev(k.blocks.end());
+    free(last->second);
+    k.kept -= last->first;
+    k.blocks.erase(last);
+  }
+}
+
+size_t kept_bytes() {
+  Keeper& k = keeper();
+  std::lock_guard<std::mutex> lock(k.mutex);
+  return k.kept;
+}
+
+void drop_kept_blocks() {
+  Keeper& k = keeper();
+  std::lock_guard<std::mutex> lock(k.mutex);
+  for (auto& each : k.blocks) free(each.second);
+  k.blocks.clear();
+  k.kept = 0;
+}
+
+}  // namespace tinytrain
