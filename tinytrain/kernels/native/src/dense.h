@@ -76,8 +76,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const int64_t pitch = g.c;
   const bool in_place = taps == 1 && g.ph == 0 && g.pw == 0 && x.plain() && g.oh == g.h && g.ow == g.w;
   Block slots(moments.mean ? bands.count() * 2 * g.o : 1);
-  parallel(bands.count() * ranges.count, [&](int64_t piece) {
-    const int64_t band = piece / ranges.count, range = piece % ranges.count;
+  auto compute = [&](int64_t band, int64_t range, bool is_next_ours) {
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
                     (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
@@ -91,6 +90,17 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
       read_window(in, g.h, g.w, to, pitch,
                   [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, pitch); });
       source = to;
+    }
+    Ahead ahead;
+    if (is_next_ours) {
+      const Window next = bands.at(band + 1);
+      const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
+      if (g.h == 1)
+        ahead.add(x.x + next.left * x.step, next.columns * x.step);
+      else
+        ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
+      ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o);
+      ahead.spread(g.groups * (ranges.each * out.rows * ((out.columns + MAX_ROWS - 1) / MAX_ROWS)));
     }
     const int num_runs = (int)(merge ? g.kh : taps);
     const int64_t length = merge ? g.kw * cg : cg;
@@ -109,7 +119,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
           Runs runs{source + r * g.sh * row + group * cg, g.sw * step, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs,
                     length};
           float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
-          multiply_panel(runs, out.columns, c, g.o, columns, false);
+          multiply_panel(runs, out.columns, c, g.o, columns, false, ahead);
         }
         for (int64_t r = 0; r < out.rows && bias; r++) {
           float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
@@ -124,6 +134,12 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
         }
       }
     }
+  };
+  // Several bands in one piece, so that the next one's memory can be fetched while this one is computed.
+  const int64_t together = std::clamp<int64_t>(bands.count() / 64, 1, 8), groups = (bands.count() + together - 1) / together;
+  parallel(groups * ranges.count, [&](int64_t piece) {
+    const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
+    for (int64_t band = first; band < last; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
   if (moments.mean)
     merge_moments(slots.get(), bands.count(), g.o, [&](int64_t band) { return bands.pixels(band); }, moments);
@@ -151,7 +167,7 @@ static int64_t down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 
 // with `pitch` floats a pixel. `first_panel` to `last_panel` of each group.
 static void band_input_grad(const Geometry& g, const Window& band, const Window& from, const float* source, int64_t pitch,
                             const float* packed, int64_t panels, int64_t first_panel, int64_t last_panel, bool merge,
-                            const GradSink& sink, float* sum, float* sum_y) {
+                            const GradSink& sink, float* sum, float* sum_y, Ahead& ahead) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, row = from.columns * pitch;
   const int64_t length = merge ? g.kw * og : og;
   const Offsets a_offset(SCRATCH_RUNS, taps), b_offset(SCRATCH_PLACES, taps);
@@ -179,7 +195,7 @@ static void band_input_grad(const Geometry& g, const Window& band, const Window&
           }
           const int64_t count = (band.columns - phase + g.sw - 1) / g.sw;
           Runs runs{source + group * og, pitch, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs, length};
-          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false);
+          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false, ahead);
         }
         const int64_t first = (band.image * g.h + y) * g.w + band.left;
         finish_grads(sink, first, 1, band.columns, channel, columns, sum, sum_y);
@@ -207,6 +223,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
   parallel(bands.count() * ranges.count, [&](int64_t piece) {
     const int64_t range = piece % ranges.count;
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
+    Ahead ahead;
     float* source = scratch(SCRATCH_GRAD, from.rows * from.columns * g.o + VL);
     read_window(from, g.oh, g.ow, source, g.o,
                 [&](int64_t first, int64_t count, float* at) { read_grads(grads, first, count, g.o, at, g.o); });
@@ -219,7 +236,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
         std::fill(sum + g.c + from_channel, sum + g.c + until, 0.0f);
       }
     band_input_grad(g, band, from, source, g.o, packed.get(), ranges.panels, first_panel, last_panel, merge, sink, sum,
-                    sum + g.c);
+                    sum + g.c, ahead);
   });
   if (sink.y) {
     add_pieces(slots.get(), bands.count(), 2 * g.c, g.c, sink.sum);
@@ -250,8 +267,13 @@ static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t co
   });
 }
 
-// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly.
-static int64_t num_parts(int64_t bands) { return std::clamp<int64_t>(bands / 4, 1, 16); }
+// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly. A power of two,
+// which most numbers of cores divide.
+static int64_t num_parts(int64_t bands) {
+  int64_t parts = 1;
+  while (parts < 16 && 4 * parts <= bands) parts *= 2;
+  return parts;
+}
 
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
@@ -279,6 +301,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
                       (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
       const int64_t row = in.columns * g.c, pixels = out.rows * out.columns;
+      Ahead ahead;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
       read_window(in, g.h, g.w, source, g.c,
                   [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
@@ -304,7 +327,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
             Runs runs{source + kh * g.dh * row + kw * g.dw * g.c + group * cg, 1, g.sw * g.c, b, pitch,
                       a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
             float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
-            multiply_panel(runs, height, at, og, columns, add);
+            multiply_panel(runs, height, at, og, columns, add, ahead);
           }
         }
     }
@@ -318,7 +341,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   const Geometry g = flattened(given);
   const int64_t size = g.c * g.o;
   const Bands bands(g.n, g.h, g.w);
-  const int64_t panels = (g.c + PANEL - 1) / PANEL, o_panels = (g.o + PANEL - 1) / PANEL;
+  const int64_t panels = (g.c + PANEL - 1) / PANEL;
   const int64_t parts = num_parts(bands.count());
   Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
   pack_turned(g, w, true, panels, packed.get());
@@ -331,19 +354,30 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
       const Window at = bands.at(band);
       const int64_t pixels = at.rows * at.columns, first = bands.first(at), none = 0;
+      Ahead ahead;
+      if (band + 1 < bands.count() * (part + 1) / parts) {
+        const int64_t next = first + pixels, count = bands.pixels(band + 1);
+        ahead.add(grads.g + next * grads.step, count * grads.step);
+        if (!grads.plain()) ahead.add(grads.of.x + next * grads.of.step, count * grads.of.step);
+        ahead.add(x.x + next * x.step, count * x.step);
+        if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);
+        if (sink.y && sink.y != x.x) ahead.add(sink.y + next * sink.y_step, count * sink.y_step);
+        ahead.add(sink.to + next * sink.step, count * sink.step);
+        ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
+      }
       float* g_rows = scratch(SCRATCH_GRAD, pixels * g.o + PANEL);
       read_grads(grads, first, pixels, g.o, g_rows, g.o);
       const float* source = x.x + first * x.step;
       int64_t step = x.step;
-      if (!x.plain()) {
-        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + VL);
+      if (!x.plain() || g.c % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
+        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + PANEL);
         read_pixels(x, first, pixels, g.c, rows, g.c);
         source = rows, step = g.c;
       }
-      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c);
-      for (int64_t panel = 0; panel < o_panels; panel++) {
-        Runs runs{source, 1, step, g_rows + panel * PANEL, g.o, &none, &none, 1, pixels};
-        multiply_panel(runs, g.c, to + panel * PANEL, g.o, (int)std::min<int64_t>(g.o - panel * PANEL, PANEL), add);
+      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
+      for (int64_t panel = 0; panel < panels; panel++) {
+        Runs runs{g_rows, 1, g.o, source + panel * PANEL, step, &none, &none, 1, pixels};
+        multiply_panel(runs, g.o, to + panel * PANEL, g.c, (int)std::min<int64_t>(g.c - panel * PANEL, PANEL), add, ahead);
       }
     }
   });
@@ -351,7 +385,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
     add_pieces(slots.get(), parts, 2 * g.c, g.c, sink.sum);
     add_pieces(slots.get() + g.c, parts, 2 * g.c, g.c, sink.sum_y);
   }
-  unpack_weight_grad(g, sums.get(), parts, grad_w);
+  add_pieces(sums.get(), parts, size, size, grad_w);
 }
 
 }  // namespace TT_ISA

@@ -87,7 +87,7 @@ float* vector_or_none(PyObject* object, npy_intp length) {
 }
 
 void give_capsule(PyObject* capsule) {
-  give_block(PyCapsule_GetPointer(capsule, nullptr), (size_t)PyCapsule_GetContext(capsule));
+  give_block(PyCapsule_GetPointer(capsule, nullptr));
 }
 
 // A fresh array with memory of the pool, channels-last or row-major.
@@ -101,18 +101,16 @@ Ref new_array(int ndim, const npy_intp* shape, bool channels_last, int type = NP
   } else {
     for (int i = ndim - 1; i >= 0; i--) strides[i] = size, size *= shape[i];
   }
-  size_t granted = 0;
-  void* block = take_block(size, &granted);
+  void* block = take_block(size);
   if (!block) {
     PyErr_NoMemory();
     throw PythonError();
   }
   PyObject* capsule = PyCapsule_New(block, nullptr, give_capsule);
   if (!capsule) {
-    give_block(block, granted);
+    give_block(block);
     throw PythonError();
   }
-  PyCapsule_SetContext(capsule, (void*)granted);
   PyObject* array = PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim, shape, strides, block,
                                          NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
   if (!array) {

@@ -30,8 +30,8 @@ enum ScratchSlot { SCRATCH_SOURCE, SCRATCH_GRAD, SCRATCH_TILE, SCRATCH_OTHER, SC
 float* scratch(ScratchSlot slot, size_t num_floats);
 
 // Blocks of memory that are kept when they are freed and handed out again: a fresh one costs a page fault every 4 KiB.
-void* take_block(size_t bytes, size_t* granted);
-void give_block(void* block, size_t granted);
+void* take_block(size_t bytes);
+void give_block(void* block);
 size_t kept_bytes();
 void drop_kept_blocks();
 

@@ -71,13 +71,13 @@ static void mean_pixels(int64_t n, int64_t pixels, int64_t c, const Source& x, f
   parallel(n, [&](int64_t image) {
     with_kind(x.act.kind, [&](auto kind) {
       const vec low = fill(x.act.low), high = fill(x.act.high);
-      for (int64_t i = 0; i < c; i += VL) {
-        const int64_t left = c - i;
-        vec sum[4] = {};
-        for (int64_t p = 0; p < pixels; p++)
-          sum[p & 3] += activate<kind.value>(read_source(x, image * pixels + p, i, left), low, high);
-        store_some(y + image * c + i, ((sum[0] + sum[1]) + (sum[2] + sum[3])) * inverse, left);
-      }
+      by_vectors<2>(c, [&](auto w, int64_t i) {
+        const Line<w.n> line(w, x.scale, x.shift, i);
+        vec sum[w.n] = {};
+        for (int64_t p = image * pixels; p < (image + 1) * pixels; p++)
+          for (int k = 0; k < w.n; k++) sum[k] += activate<kind.value>(line(k, w.get(x.x + p * x.step + i + k * VL)), low, high);
+        for (int k = 0; k < w.n; k++) w.put(y + image * c + i + k * VL, sum[k] * inverse);
+      });
     });
   });
 }

@@ -73,6 +73,30 @@ static inline void store_some(float* p, vec v, int64_t count) {
   else store_part(p, v, (int)count);
 }
 
+// The channels of a pixel as vectors: N whole ones, or the first `count` lanes of one.
+template <int N>
+struct Whole {
+  static constexpr int n = N;
+  vec get(const float* p) const { return load(p); }
+  void put(float* p, vec v) const { store(p, v); }
+};
+
+struct Part {
+  static constexpr int n = 1;
+  int count;
+  vec get(const float* p) const { return load_part(p, count); }
+  void put(float* p, vec v) const { store_part(p, v, count); }
+};
+
+// Calls f(vectors, first channel) until all `c` channels have had their turn, N vectors at a time as long as there are N.
+template <int N, class F>
+static inline void by_vectors(int64_t c, F&& f) {
+  int64_t i = 0;
+  for (; i + N * VL <= c; i += N * VL) f(Whole<N>(), i);
+  for (; N > 1 && i + VL <= c; i += VL) f(Whole<1>(), i);
+  if (i < c) f(Part{(int)(c - i)}, i);
+}
+
 static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
 
 }  // namespace TT_ISA
