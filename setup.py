@@ -49,7 +49,7 @@ setup(
     ext_modules=[
         Extension(
             "tinytrain.kernels.native._native",
-            [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp")],
+            [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp"), str(SOURCE / "memory.cpp")],
             depends=[str(each) for each in sorted(SOURCE.glob("*"))],
             extra_compile_args=FLAGS,
             extra_link_args=["-pthread"],
