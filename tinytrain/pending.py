@@ -26,6 +26,9 @@ class Pending:
 
     __slots__ = ("__weakref__", "_array", "device_array", "dtype", "shape")
 
+    is_private = False
+    """Whether nobody else will hold the memory of the array."""
+
     def __init__(self, like: Array | Pending):
         self.shape: tuple[int, ...] = like.shape
         self.dtype = like.dtype

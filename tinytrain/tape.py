@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytrain.device import Array
-from tinytrain.pending import Pending, plus, settled
+from tinytrain.pending import Pending, plus
 from tinytrain.sums import sum_array
 
 Rule = Callable[[Array], Array]
@@ -135,12 +135,12 @@ class AccumulateGrad(Node):
     """The end of a path: adds what arrives to a leaf tensor's `grad`.
 
     Args:
-        deliver: called with the whole gradient of the leaf.
+        deliver: called with the whole gradient of the leaf; with True behind it where nobody else holds its memory.
     """
 
     __slots__ = ("deliver", "variable")
 
-    def __init__(self, variable: Any, deliver: Callable[[Array], None]):
+    def __init__(self, variable: Any, deliver: Callable[..., None]):
         super().__init__("AccumulateGrad", (), ())
         self.variable = variable
         self.deliver = deliver
@@ -179,7 +179,7 @@ def propagate(
     captured: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}
     queue: list[tuple[int, Node]] = []
-    waiting: list[tuple[AccumulateGrad, Any]] = []
+    waiting: list[tuple[AccumulateGrad, Pending]] = []
 
     def add(node: Node, g: Array) -> None:
         known = gradients.get(node)
@@ -216,7 +216,7 @@ def propagate(
             node.release()
     if accumulate:
         for leaf, g in waiting:
-            leaf.deliver(settled(g))
+            leaf.deliver(g.settle(), g.is_private)
     return captured
 
 

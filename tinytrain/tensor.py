@@ -177,19 +177,28 @@ class Tensor(TensorValues):
             edge = view.base.edge()
             self._node = None if edge is None else Node("AsStrided", (edge,), (view.pull,))
 
-    def _accumulate(self, g: Array) -> None:
-        """Take the gradient of a whole backward: run the hooks, then add it to `grad`."""
-        hooks = self._hooks or {}
-        for hook in list(hooks.get("gradient", {}).values()):
-            changed = hook(wrap(g))
-            g = g if changed is None else changed.array
+    def _accumulate(self, g: Array, is_private: bool = False) -> None:
+        """Take the gradient of a whole backward: run the hooks, then add it to `grad`.
+
+        Args:
+            g: the gradient.
+            is_private: whether nobody else holds its memory.
+        """
+        hooks = self._hooks
+        if hooks is not None:
+            for hook in list(hooks.get("gradient", {}).values()):
+                changed = hook(wrap(g))
+                g = g if changed is None else changed.array
+                is_private = False
         if self._grad is None:
-            self._grad = wrap(array_module(g).array(g, order="C"))
+            is_private = is_private and g.flags.c_contiguous
+            self._grad = wrap(g if is_private else array_module(g).array(g, order="C"))
         else:
             self._grad._array = self._grad.array + g
             self._grad._storage.version += 1
-        for hook in list(hooks.get("accumulated", {}).values()):
-            hook(self)
+        if hooks is not None:
+            for hook in list(hooks.get("accumulated", {}).values()):
+                hook(self)
 
     # Shape, type, place.
 

@@ -20,6 +20,11 @@ static Geometry flattened(Geometry g) {
   return g;
 }
 
+// What a convolution has to do, as `parallel_if_worth` counts.
+static int64_t work_of(const Geometry& g) {
+  return g.pixels() * g.c + g.out_pixels() * g.o * (1 + g.kh * g.kw * (g.c / g.groups) / 16);
+}
+
 // Some rows or columns of one image each, covering an (n, h, w) batch.
 struct Bands {
   int64_t n, h, w, rows, columns, down, across;
@@ -66,7 +71,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const Ranges ranges(og, bands.count() * g.groups);
 
   Block packed(g.groups * ranges.panels * depth * PANEL);
-  parallel(g.groups * ranges.panels, [&](int64_t piece) {
+  parallel_if_worth(g.o * depth, g.groups * ranges.panels, [&](int64_t piece) {
     int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
     for (int64_t tap = 0; tap < taps; tap++)
       pack_panel(w + (group * og + first) * depth + tap, taps, depth, cg, std::min<int64_t>(og - first, PANEL),
@@ -137,7 +142,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   };
   // Several bands in one piece, so that the next one's memory can be fetched while this one is computed.
   const int64_t together = std::clamp<int64_t>(bands.count() / 64, 1, 8), groups = (bands.count() + together - 1) / together;
-  parallel(groups * ranges.count, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), groups * ranges.count, [&](int64_t piece) {
     const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
     for (int64_t band = first; band < last; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
@@ -149,7 +154,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
 // reverse where they are merged, for a gradient is read from the left while the kernel goes to the right.
 static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
-  parallel(g.groups * panels, [&](int64_t piece) {
+  parallel_if_worth(g.c * og * taps, g.groups * panels, [&](int64_t piece) {
     int64_t group = piece / panels, first = piece % panels * PANEL;
     for (int64_t tap = 0; tap < taps; tap++) {
       int64_t place = reverse ? tap / g.kw * g.kw + (g.kw - 1 - tap % g.kw) : tap;
@@ -220,7 +225,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
   Block packed(g.groups * ranges.panels * taps * og * PANEL);
   pack_turned(g, w, merge, ranges.panels, packed.get());
   Block slots(sink.y ? bands.count() * 2 * g.c : 1);
-  parallel(bands.count() * ranges.count, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), bands.count() * ranges.count, [&](int64_t piece) {
     const int64_t range = piece % ranges.count;
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
     Ahead ahead;
@@ -248,7 +253,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
 // sums of `parts` pieces added in their order.
 static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t count, float* grad_w) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  parallel(g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
+  parallel_if_worth(size * count, g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
     const int64_t group = piece / ((og + PANEL - 1) / PANEL), first = piece % ((og + PANEL - 1) / PANEL) * PANEL;
     const int64_t until = std::min<int64_t>(first + PANEL, og);
     for (int64_t tap = 0; tap < taps; tap++)
@@ -286,7 +291,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const int64_t num_ranges = (panels + each - 1) / each;
   const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
   Block sums(parts * size);
-  parallel(parts * num_ranges, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
     const int64_t part = piece / num_ranges, range = piece % num_ranges;
     const int64_t first_panel = range * each, last_panel = std::min(panels, (range + 1) * each);
     const int64_t first_column = first_panel * PANEL, num_columns = std::min(og, last_panel * PANEL) - first_column;
@@ -345,7 +350,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   const int64_t parts = num_parts(bands.count());
   Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
   pack_turned(g, w, true, panels, packed.get());
-  parallel(parts, [&](int64_t part) {
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
     float* to = sums.get() + part * size;
     float* sum = slots.get() + part * 2 * g.c;
     std::fill(sum, sum + 2 * g.c, 0.0f);

@@ -123,7 +123,7 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
   pack_depthwise(w, g.c, taps, blocks, packed.get());
   Block slots(moments.mean ? bands.count() * 2 * g.c : 1);
   const bool square = g.kh == g.kw && g.dh == 1 && g.dw == 1 && g.sw <= 2;
-  parallel(bands.count(), [&](int64_t band) {
+  parallel_if_worth(work_of(g), bands.count(), [&](int64_t band) {
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, -g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, in_columns};
     const int64_t size = in.rows * in.columns * VL, row = in.columns * VL, out_size = out.rows * g.ow * VL;
@@ -307,7 +307,7 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
   raw.x = x.x, raw.step = x.step;
   Block packed(taps * blocks * VL), sums(parts * (taps + 2) * blocks * VL);
   pack_depthwise(w, g.c, taps, blocks, packed.get());
-  parallel(parts, [&](int64_t part) {
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
     float* own = sums.get() + part * (taps + 2) * blocks * VL;  // [tap, sum, sum_y][block][VL]
     std::memset(own, 0, (taps + 2) * blocks * VL * sizeof(float));
     const Offsets offset(SCRATCH_RUNS, taps), number(SCRATCH_PLACES, taps);

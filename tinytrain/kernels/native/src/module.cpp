@@ -162,7 +162,7 @@ struct Images {
     float* to = data(copy);
     const char* from = (const char*)x;
     WithoutLock unlocked;
-    parallel(n * h, [&](int64_t row) {
+    parallel_if_worth(n * h * w * c, n * h, [&](int64_t row) {
       const char* line = from + row / h * sn + row % h * sh;
       float* out = to + row * w * c;
       for (int64_t i = 0; i < c; i++)

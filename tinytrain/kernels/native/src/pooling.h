@@ -7,7 +7,7 @@ namespace TT_ISA {
 
 // As the reference: the first winning tap, or the last NaN.
 static void max_pool(const PoolGeometry& g, const Source& x, float* y, uint8_t* winners) {
-  parallel(g.n * g.oh, [&](int64_t piece) {
+  parallel_if_worth(g.n * g.h * g.w * g.c, g.n * g.oh, [&](int64_t piece) {
     const int64_t image = piece / g.oh, oy = piece % g.oh;
     with_kind(x.act.kind, [&](auto kind) {
       const vec low = fill(x.act.low), high = fill(x.act.high);
@@ -43,7 +43,7 @@ static void max_pool(const PoolGeometry& g, const Source& x, float* y, uint8_t* 
 }
 
 static void max_pool_grad(const PoolGeometry& g, const float* grads, int64_t step, const uint8_t* winners, float* grad) {
-  parallel(g.n * g.h, [&](int64_t piece) {  // every input row gathers from the windows that cover it
+  parallel_if_worth(g.n * g.h * g.w * g.c, g.n * g.h, [&](int64_t piece) {  // every input row gathers from the windows that cover it
     const int64_t image = piece / g.h, iy = piece % g.h;
     float* to = grad + piece * g.w * g.c;
     std::memset(to, 0, g.w * g.c * sizeof(float));
@@ -68,7 +68,7 @@ static void max_pool_grad(const PoolGeometry& g, const float* grads, int64_t ste
 
 static void mean_pixels(int64_t n, int64_t pixels, int64_t c, const Source& x, float* y) {
   const float inverse = 1.0f / (float)pixels;
-  parallel(n, [&](int64_t image) {
+  parallel_if_worth(n * pixels * c, n, [&](int64_t image) {
     with_kind(x.act.kind, [&](auto kind) {
       const vec low = fill(x.act.low), high = fill(x.act.high);
       by_vectors<2>(c, [&](auto w, int64_t i) {
