@@ -57,6 +57,7 @@ def load_kernels(choice: str) -> tuple[dict[str, Callable[..., Any]], str]:
         normalization.batch_norm_gradients,
         activations.activation,
         activations.total,
+        activations.join_channels,
         gradients.through_activation,
         gradients.shared,
         pooling.max_pool_forward,
