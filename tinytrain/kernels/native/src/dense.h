@@ -73,9 +73,8 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   Block packed(g.groups * ranges.panels * depth * PANEL);
   parallel_if_worth(g.o * depth, g.groups * ranges.panels, [&](int64_t piece) {
     int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
-    for (int64_t tap = 0; tap < taps; tap++)
-      pack_panel(w + (group * og + first) * depth + tap, taps, depth, cg, std::min<int64_t>(og - first, PANEL),
-                 packed.get() + (piece * taps + tap) * cg * PANEL);
+    pack_filters(w + (group * og + first) * depth, cg, taps, (int)std::min<int64_t>(og - first, PANEL),
+                 packed.get() + piece * depth * PANEL);
   });
 
   const int64_t pitch = g.c;

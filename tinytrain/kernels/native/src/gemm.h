@@ -133,6 +133,28 @@ static void multiply_panel(const Runs& runs, int64_t rows, float* c, int64_t c_s
 
 static inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
+// Packs `columns` filters of `taps * channels` weights each, channel by channel, into a panel [tap][channel][PANEL], zeros
+// behind the last filter. Square blocks are turned in registers: one at a time, weights would be fetched a line for each.
+static void pack_filters(const float* w, int64_t channels, int64_t taps, int columns, float* to) {
+  const int64_t depth = channels * taps;
+  for (int half = 0; half < 2; half++) {
+    const int count = std::clamp(columns - half * VL, 0, VL);
+    const float* from = w + half * VL * depth;
+    float* place = to + half * VL;
+    for (int64_t q = 0; q < depth; q += VL) {
+      const int64_t left = depth - q;
+      vec rows[VL];
+      for (int j = 0; j < VL; j++) rows[j] = j < count ? load_some(from + j * depth + q, left) : (vec){};
+      transpose(rows);
+      int64_t channel = q / taps, tap = q % taps;
+      for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++) {
+        store(place + (tap * channels + channel) * PANEL, rows[k]);
+        if (++tap == taps) tap = 0, channel++;
+      }
+    }
+  }
+}
+
 // Packs B[k, j] = w[k * k_step + j * column_step], `length` by `columns`, into panels [panel][k][PANEL], zeros where a
 // panel reaches beyond the columns. A panel `panel_size` floats after the one before.
 static void pack_panel(const float* w, int64_t k_step, int64_t column_step, int64_t length, int64_t columns, float* to) {
