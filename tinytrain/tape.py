@@ -119,7 +119,7 @@ class Node:
                 )
         if isinstance(self.rules, tuple):
             return [None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)]
-        return self.rules(g, tuple(edge is not None for edge in self.edges))
+        return self.rules(g, tuple([edge is not None for edge in self.edges]))
 
     def release(self) -> None:
         """Drop the rules and the values they hold; a rule that reads no values can be used again, as in PyTorch."""
