@@ -7,14 +7,16 @@ them, and the reference kernels do the work.
 
 from __future__ import annotations
 
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("tinytrain/kernels/native/src")
-FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
+FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 INSTRUCTION_SETS = {
     "baseline": [],
@@ -34,14 +36,19 @@ class BuildKernels(build_ext):
         import numpy
 
         ext.include_dirs = [numpy.get_include(), str(SOURCE)]
-        for name, flags in INSTRUCTION_SETS.items():
-            ext.extra_objects += self.compiler.compile(
+
+        def compile_for(name: str) -> list[str]:
+            return self.compiler.compile(
                 [str(SOURCE / "kernels.cpp")],
                 output_dir=str(Path(self.build_temp) / name),
                 include_dirs=ext.include_dirs,
-                extra_preargs=[*FLAGS, *flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
+                extra_preargs=[*FLAGS, *INSTRUCTION_SETS[name], f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
                 depends=ext.depends,
             )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for objects in pool.map(compile_for, INSTRUCTION_SETS):
+                ext.extra_objects += objects
         super().build_extension(ext)
 
 
@@ -52,7 +59,7 @@ setup(
             [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp"), str(SOURCE / "memory.cpp")],
             depends=[str(each) for each in sorted(SOURCE.glob("*"))],
             extra_compile_args=FLAGS,
-            extra_link_args=["-pthread"],
+            extra_link_args=["-pthread", *(["-Wl,-s"] if platform.system() == "Linux" else [])],
             language="c++",
             optional=True,
         )

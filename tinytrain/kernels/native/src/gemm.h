@@ -103,7 +103,7 @@ typedef void (*Tile)(const Runs&, const float*, int64_t, float*, int64_t, int, b
 
 template <int R>
 struct Tiles {
-  static void enter(Tile (*table)[2]) {
+  static constexpr void enter(Tile (*table)[2]) {
     table[R][0] = tile<R, 1>;
     table[R][1] = tile<R, 2>;
     Tiles<R - 1>::enter(table);
@@ -111,14 +111,15 @@ struct Tiles {
 };
 template <>
 struct Tiles<0> {
-  static void enter(Tile (*table)[2]) { table[0][0] = table[0][1] = nullptr; }
+  static constexpr void enter(Tile (*)[2]) {}
 };
 
+// Known when the program is compiled: code that runs when it is loaded would run on processors that lack its instructions.
 struct TileTable {
-  Tile of[MAX_ROWS + 1][2];
-  TileTable() { Tiles<MAX_ROWS>::enter(of); }
+  Tile of[MAX_ROWS + 1][2] = {};
+  constexpr TileTable() { Tiles<MAX_ROWS>::enter(of); }
 };
-static const TileTable tiles;
+static constexpr TileTable tiles;
 
 // One panel of columns for `rows` rows, in tiles whose heights differ by one at most.
 static void multiply_panel(const Runs& runs, int64_t rows, float* c, int64_t c_step, int columns, bool add, Ahead& ahead) {
