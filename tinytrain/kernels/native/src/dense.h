@@ -13,6 +13,10 @@ constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in
 constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
 constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
 
+// Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
+// With a power of two all the lines wanted would compete for a few places of the first cache.
+static int64_t odd_pitch(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
 // A 1x1 kernel with stride 1 sees pixels only: one row of all of them.
 static Geometry flattened(Geometry g) {
   bool is_pointwise = g.kh == 1 && g.kw == 1 && g.sh == 1 && g.sw == 1 && g.ph == 0 && g.pw == 0 && g.oh == g.h && g.ow == g.w;
@@ -282,7 +286,8 @@ static int64_t num_parts(int64_t bands) {
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  const bool merge = taps_merge(g);
+  const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
+  const int64_t x_pitch = merge ? g.c : odd_pitch(g.c);
   const Bands bands(g.n, g.oh, g.ow);
   // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
@@ -304,13 +309,13 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       const Window out = bands.at(band);
       const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
                       (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
-      const int64_t row = in.columns * g.c, pixels = out.rows * out.columns;
+      const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
       Ahead ahead;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
-      read_window(in, g.h, g.w, source, g.c,
-                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
+      read_window(in, g.h, g.w, source, x_pitch,
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, x_pitch); });
       // Only the range's columns of the gradient, of each group.
-      const int64_t pitch = g.groups == 1 ? num_columns : g.o;
+      const int64_t width = g.groups == 1 ? num_columns : g.o, pitch = odd_pitch(width);
       float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
       GradSource wanted = grads;
       if (g.groups == 1 && num_columns != g.o) {
@@ -318,7 +323,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
         for (const float** each_vector : {&wanted.alpha, &wanted.beta, &wanted.gamma, &wanted.of.scale, &wanted.of.shift})
           if (*each_vector) *each_vector += first_column;
       }
-      read_grads(wanted, bands.first(out), pixels, pitch, g_rows, pitch);
+      read_grads(wanted, bands.first(out), pixels, width, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
       const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;
@@ -328,7 +333,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
           const float* b = g_rows + (g.groups == 1 ? panel * PANEL - first_column : group * og + panel * PANEL);
           for (int64_t run = 0; run < num_runs; run++) {
             const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
-            Runs runs{source + kh * g.dh * row + kw * g.dw * g.c + group * cg, 1, g.sw * g.c, b, pitch,
+            Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, 1, g.sw * x_pitch, b, pitch,
                       a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
             float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
             multiply_panel(runs, height, at, og, columns, add, ahead);
@@ -369,18 +374,20 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
         ahead.add(sink.to + next * sink.step, count * sink.step);
         ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
       }
-      float* g_rows = scratch(SCRATCH_GRAD, pixels * g.o + PANEL);
-      read_grads(grads, first, pixels, g.o, g_rows, g.o);
+      const int64_t pitch = odd_pitch(g.o);
+      float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
+      read_grads(grads, first, pixels, g.o, g_rows, pitch);
       const float* source = x.x + first * x.step;
       int64_t step = x.step;
       if (!x.plain() || g.c % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
-        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + PANEL);
-        read_pixels(x, first, pixels, g.c, rows, g.c);
-        source = rows, step = g.c;
+        step = odd_pitch(g.c);
+        float* rows = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
+        read_pixels(x, first, pixels, g.c, rows, step);
+        source = rows;
       }
-      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
+      band_input_grad(g, at, at, g_rows, pitch, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
       for (int64_t panel = 0; panel < panels; panel++) {
-        Runs runs{g_rows, 1, g.o, source + panel * PANEL, step, &none, &none, 1, pixels};
+        Runs runs{g_rows, 1, pitch, source + panel * PANEL, step, &none, &none, 1, pixels};
         multiply_panel(runs, g.o, to + panel * PANEL, g.c, (int)std::min<int64_t>(g.c - panel * PANEL, PANEL), add, ahead);
       }
     }
