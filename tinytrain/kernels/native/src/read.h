@@ -49,6 +49,29 @@ static inline void with_kind(int kind, F&& f) {
   }
 }
 
+// The same values without their first channels.
+static Source from_channel(Source s, int64_t first) {
+  if (s.x) s.x += first;
+  if (s.scale) s.scale += first, s.shift += first;
+  return s;
+}
+
+static GradSource from_channel(GradSource s, int64_t first) {
+  s.g += first;
+  s.of = from_channel(s.of, first);
+  for (const float** each : {&s.alpha, &s.beta, &s.gamma})
+    if (*each) *each += first;
+  return s;
+}
+
+// Channels from `i` on of the pixel at `x`, `left` of them.
+template <int KIND>
+static inline vec read_value(const Source& s, const float* x, int64_t i, int64_t left, vec low, vec high) {
+  vec v = load_some(x + i, left);
+  if (s.scale) v = v * load_some(s.scale + i, left) + load_some(s.shift + i, left);
+  return activate<KIND>(v, low, high);
+}
+
 // Writes `count` pixels from pixel `first` to `to`, `pitch` floats apart, in order, the vectors of a pixel `apart` floats
 // from each other. Whole vectors are stored: up to VL floats behind the last pixel are overwritten.
 static void read_pixels(const Source& s, int64_t first, int64_t count, int64_t c, float* to, int64_t pitch,
@@ -67,11 +90,8 @@ static void read_pixels(const Source& s, int64_t first, int64_t count, int64_t c
   with_kind(s.act.kind, [&](auto kind) {
     const vec low = fill(s.act.low), high = fill(s.act.high);
     for (int64_t p = 0; p < count; p++)
-      for (int64_t i = 0, j = 0; i < c; i += VL, j += apart) {
-        vec v = load_some(from + p * s.step + i, c - i);
-        if (s.scale) v = v * load_some(s.scale + i, c - i) + load_some(s.shift + i, c - i);
-        store(to + p * pitch + j, activate<kind.value>(v, low, high));
-      }
+      for (int64_t i = 0, j = 0; i < c; i += VL, j += apart)
+        store(to + p * pitch + j, read_value<kind.value>(s, from + p * s.step, i, c - i, low, high));
   });
 }
 

@@ -1,0 +1,256 @@
+// The transforms of Winograd's minimal filtering F(4x4, 3x3), and tiles of images on their way through them.
+//
+// A 4x4 tile of results takes 36 products per pair of channels where the direct sum takes 144:
+//
+//   y = A^T [ (G w G^T) . (B^T d B) ] A        with d the 6x6 pixels that the tile depends on, w the 3x3 weights
+//
+// for the points 0, 1, -1, 2, -2 and infinity. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks (2015).
+// The channels of a pixel are the lanes of a vector throughout.
+#pragma once
+
+#include "sums.h"
+
+namespace TT_ISA {
+
+constexpr int TILE = 4, PLACES = 36;  // results along an edge; products per tile
+
+// Each transform turns FROM vectors into TO; done down the columns and along the rows it is the two-sided product.
+struct InputTransform {  // B^T
+  static constexpr int FROM = 6, TO = 6;
+  static inline void apply(const vec* d, vec* to) {
+    const vec even = d[4] - d[2] * 4.0f, odd = d[3] - d[1] * 4.0f, near = d[4] - d[2], far = (d[3] - d[1]) * 2.0f;
+    to[0] = (d[0] * 4.0f - d[2] * 5.0f) + d[4];
+    to[1] = even + odd;
+    to[2] = even - odd;
+    to[3] = near + far;
+    to[4] = near - far;
+    to[5] = (d[1] * 4.0f - d[3] * 5.0f) + d[5];
+  }
+};
+
+struct ResultTransform {  // A^T
+  static constexpr int FROM = 6, TO = 4;
+  static inline void apply(const vec* m, vec* to) {
+    const vec sum1 = m[1] + m[2], apart1 = m[1] - m[2], sum2 = m[3] + m[4], apart2 = m[3] - m[4];
+    to[0] = (m[0] + sum1) + sum2;
+    to[1] = apart1 + apart2 * 2.0f;
+    to[2] = sum1 + sum2 * 4.0f;
+    to[3] = (apart1 + m[5]) + apart2 * 8.0f;
+  }
+};
+
+struct GradTransform {  // A
+  static constexpr int FROM = 4, TO = 6;
+  static inline void apply(const vec* g, vec* to) {
+    const vec even1 = g[0] + g[2], odd1 = g[1] + g[3], even2 = g[0] + g[2] * 4.0f, odd2 = (g[1] + g[3] * 4.0f) * 2.0f;
+    to[0] = g[0];
+    to[1] = even1 + odd1;
+    to[2] = even1 - odd1;
+    to[3] = even2 + odd2;
+    to[4] = even2 - odd2;
+    to[5] = g[3];
+  }
+};
+
+struct WeightTransform {  // G
+  static constexpr int FROM = 3, TO = 6;
+  static inline void apply(const vec* w, vec* to) {
+    const vec even1 = (w[0] + w[2]) * (-1.0f / 6), odd1 = w[1] * (1.0f / 6);
+    const vec even2 = w[0] * (1.0f / 24) + w[2] * (1.0f / 6), odd2 = w[1] * (1.0f / 12);
+    to[0] = w[0] * 0.25f;
+    to[1] = even1 - odd1;
+    to[2] = even1 + odd1;
+    to[3] = even2 + odd2;
+    to[4] = even2 - odd2;
+    to[5] = w[2];
+  }
+};
+
+struct WeightGradTransform {  // G^T
+  static constexpr int FROM = 6, TO = 3;
+  static inline void apply(const vec* m, vec* to) {
+    const vec sum1 = (m[1] + m[2]) * (-1.0f / 6), sum2 = m[3] + m[4];
+    to[0] = m[0] * 0.25f + (sum1 + sum2 * (1.0f / 24));
+    to[1] = (m[2] - m[1]) * (1.0f / 6) + (m[3] - m[4]) * (1.0f / 12);
+    to[2] = m[5] + (sum1 + sum2 * (1.0f / 6));
+  }
+};
+
+// Both sides of a product at once, for what fits into registers; `read(row, column)`, `write(row, column, value)`.
+template <class T, class Read, class Write>
+static inline __attribute__((always_inline)) void transform(Read&& read, Write&& write) {
+  vec half[T::TO][T::FROM];
+#pragma GCC unroll 6
+  for (int column = 0; column < T::FROM; column++) {
+    vec from[T::FROM], to[T::TO];
+#pragma GCC unroll 6
+    for (int row = 0; row < T::FROM; row++) from[row] = read(row, column);
+    T::apply(from, to);
+#pragma GCC unroll 6
+    for (int row = 0; row < T::TO; row++) half[row][column] = to[row];
+  }
+#pragma GCC unroll 6
+  for (int row = 0; row < T::TO; row++) {
+    vec to[T::TO];
+    T::apply(half[row], to);
+#pragma GCC unroll 6
+    for (int column = 0; column < T::TO; column++) write(row, column, to[column]);
+  }
+}
+
+// The tiles of a batch of (h, w) images, in rows of tiles. Consecutive rows of tiles hold consecutive pixels.
+struct TileRows {
+  int64_t n, h, w, down, across;
+  TileRows(int64_t n, int64_t h, int64_t w) : n(n), h(h), w(w), down((h + TILE - 1) / TILE), across((w + TILE - 1) / TILE) {}
+  int64_t count() const { return n * down; }
+  int64_t image(int64_t row) const { return row / down; }
+  int64_t top(int64_t row) const { return row % down * TILE; }
+  int64_t height(int64_t row) const { return std::min<int64_t>(TILE, h - top(row)); }
+  int64_t first_pixel(int64_t row) const { return (image(row) * h + top(row)) * w; }
+  int64_t pixels(int64_t row) const { return height(row) * w; }
+};
+
+// Transformed tiles in memory: 36 planes of [tile][channel]. Planes are a cache line more than full apart, for else the 36
+// places of a tile would share one set of the cache.
+struct Planes {
+  int64_t pitch, size;
+  Planes(int64_t tiles, int64_t channels) : pitch(round_up(channels, VL)), size(round_up(tiles * pitch, 16) + 16) {}
+  int64_t floats() const { return PLACES * size + PANEL; }
+};
+
+// Images of `h` by `w` pixels as `Read(pixel, channel)` gives them. The window of a tile begins `before_h` rows above it.
+struct Placed {
+  int64_t h, w, before_h, before_w, channels;
+};
+
+// Transforms the windows of some rows of tiles. Columns first, for all tiles of a row together: windows overlap, and what is
+// read and activated once serves two of them.
+template <class T, class Read>
+static void transform_rows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, Read&& read, float* to,
+                           const Planes& planes) {
+  const int64_t columns = (rows.across - 1) * TILE + T::FROM;
+  float* strip = scratch(SCRATCH_OTHER, T::TO * columns * VL);
+  for (int64_t row = first; row < last; row++) {
+    const int64_t top = rows.top(row) - at.before_h, corner = (rows.image(row) * at.h + top) * at.w;
+    const int64_t from_row = -top, until_row = at.h - top;
+    for (int64_t channel = 0; channel < at.channels; channel += VL) {
+      for (int64_t column = 0; column < columns; column++) {
+        const int64_t x = column - at.before_w;
+        vec d[T::FROM], turned[T::TO];
+        const bool inside = x >= 0 && x < at.w;
+#pragma GCC unroll 6
+        for (int i = 0; i < T::FROM; i++)
+          d[i] = inside && i >= from_row && i < until_row ? read(corner + i * at.w + x, channel) : (vec){};
+        T::apply(d, turned);
+#pragma GCC unroll 6
+        for (int i = 0; i < T::TO; i++) store(strip + (i * columns + column) * VL, turned[i]);
+      }
+      float* tile = to + (row - first) * rows.across * planes.pitch + channel;
+      for (int64_t t = 0; t < rows.across; t++, tile += planes.pitch)
+#pragma GCC unroll 6
+        for (int i = 0; i < T::TO; i++) {
+          const float* from = strip + (i * columns + t * TILE) * VL;
+          vec d[T::FROM], turned[T::TO];
+#pragma GCC unroll 6
+          for (int k = 0; k < T::FROM; k++) d[k] = load(from + k * VL);
+          T::apply(d, turned);
+#pragma GCC unroll 6
+          for (int k = 0; k < T::TO; k++) store(tile + (i * T::TO + k) * planes.size, turned[k]);
+        }
+    }
+  }
+}
+
+template <class T>
+static void transform_rows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, const Source& s, float* to,
+                           const Planes& planes) {
+  with_kind(s.act.kind, [&](auto kind) {
+    const vec low = fill(s.act.low), high = fill(s.act.high);
+    auto read = [&](int64_t pixel, int64_t i) __attribute__((always_inline)) {
+      return read_value<kind.value>(s, s.x + pixel * s.step, i, at.channels - i, low, high);
+    };
+    transform_rows<T>(rows, first, last, at, read, to, planes);
+  });
+}
+
+template <class T>
+static void transform_rows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, const GradSource& s,
+                           float* to, const Planes& planes) {
+  with_kind(s.of.act.kind, [&](auto kind) {
+    const vec low = fill(s.of.act.low), high = fill(s.of.act.high);
+    auto read = [&](int64_t pixel, int64_t i) __attribute__((always_inline)) {
+      return read_grad<kind.value>(s, s.g + pixel * s.step, s.of.x + pixel * s.of.step, i, at.channels - i, low, high);
+    };
+    transform_rows<T>(rows, first, last, at, read, to, planes);
+  });
+}
+
+// Turns the products of one row of tiles, whose first tile is at `from`, into pixels: `channels` of them at `to`, `step`
+// floats a pixel, less what hangs over the image.
+static void write_row(const TileRows& rows, int64_t row, const float* from, const Planes& planes, const float* bias,
+                      int64_t channels, float* to, int64_t step) {
+  const int64_t height = rows.height(row);
+  float* corner = to + rows.first_pixel(row) * step;
+  for (int64_t channel = 0; channel < channels; channel += VL) {
+    const int64_t left = channels - channel;
+    const vec start = bias ? load_some(bias + channel, left) : (vec){};
+    for (int64_t t = 0; t < rows.across; t++) {
+      const float* tile = from + t * planes.pitch + channel;
+      float* place = corner + t * TILE * step + channel;
+      const int64_t width = std::min<int64_t>(TILE, rows.w - t * TILE);
+      transform<ResultTransform>(
+          [&](int i, int k) __attribute__((always_inline)) { return load(tile + (i * 6 + k) * planes.size); },
+          [&](int i, int k, vec v) __attribute__((always_inline)) {
+            if (i < height && k < width) store_some(place + (i * rows.w + k) * step, v + start, left);
+          });
+    }
+  }
+}
+
+// The nine taps of VL filters at `w`, `apart` floats from one to the next; only `count` of them are there.
+static inline __attribute__((always_inline)) void read_taps(const float* w, int64_t apart, int64_t count, vec* taps) {
+#pragma GCC unroll 3
+  for (int first = 0; first < 9; first += VL) {
+    vec rows[VL];
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) rows[i] = i < count ? load_some(w + i * apart + first, 9 - first) : (vec){};
+    transpose(rows);
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++)
+      if (first + i < 9) taps[first + i] = rows[i];
+  }
+}
+
+// How (o, c, 3, 3) weights are multiplied with: rows of them meet the channels that are read, columns those written.
+// Turned by half a circle, with the channels exchanged, they carry gradients back.
+struct TileWeights {
+  int64_t depth, columns, panels, size;  // size: floats from one of the 36 to the next
+  TileWeights(int64_t depth, int64_t columns)
+      : depth(depth), columns(columns), panels((columns + PANEL - 1) / PANEL), size(panels * depth * PANEL + 16) {}
+  int64_t floats() const { return PLACES * size; }
+  const float* panel(const float* packed, int place, int64_t index) const {
+    return packed + place * size + index * depth * PANEL;
+  }
+};
+
+// Packs transformed weights as [place][panel][depth][PANEL].
+static void transform_weights(const TileWeights& shape, const float* w, bool turned, float* packed) {
+  constexpr int64_t CHUNK = 16;
+  const int64_t chunks = (shape.depth + CHUNK - 1) / CHUNK;
+  const int64_t down = turned ? shape.columns * 9 : 9, along = turned ? 9 : shape.depth * 9;
+  parallel(shape.panels * chunks, [&](int64_t piece) {
+    const int64_t panel = piece / chunks, first = piece % chunks * CHUNK;
+    for (int64_t k = first; k < std::min(shape.depth, first + CHUNK); k++)
+      for (int64_t lane = 0; lane < PANEL; lane += VL) {
+        const int64_t column = panel * PANEL + lane;
+        float* to = packed + (panel * shape.depth + k) * PANEL + lane;
+        vec taps[9];
+        read_taps(w + k * down + column * along, along, shape.columns - column, taps);
+        transform<WeightTransform>(
+            [&](int i, int j) __attribute__((always_inline)) { return turned ? taps[8 - (i * 3 + j)] : taps[i * 3 + j]; },
+            [&](int i, int j, vec v) __attribute__((always_inline)) { store(to + (i * 6 + j) * shape.size, v); });
+      }
+  });
+}
+
+}  // namespace TT_ISA
