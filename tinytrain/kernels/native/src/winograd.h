@@ -20,11 +20,10 @@ static bool fits_winograd(const Geometry& g) {
   return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1 && g.groups == 1;
 }
 
-// Rows of tiles in blocks whose transformed input and products take about `near` floats.
+// Rows of tiles in blocks of about `tiles` tiles.
 struct TileBlocks {
   int64_t rows, each, count;
-  TileBlocks(const TileRows& all, int64_t channels, int64_t near, int64_t most_tiles) : rows(all.count()) {
-    const int64_t tiles = std::clamp<int64_t>(near / (PLACES * channels), 1, most_tiles);
+  TileBlocks(const TileRows& all, int64_t tiles) : rows(all.count()) {
     each = std::clamp<int64_t>((tiles + all.across / 2) / std::max<int64_t>(all.across, 1), 1, std::max<int64_t>(rows, 1));
     count = (rows + each - 1) / each;
     if (count) each = (rows + count - 1) / count;
@@ -32,6 +31,12 @@ struct TileBlocks {
   int64_t first(int64_t block) const { return std::min(rows, block * each); }
   int64_t last(int64_t block) const { return std::min(rows, (block + 1) * each); }
 };
+
+// Tiles in a block of a product over `channels`, read and written: few enough for the block to stay in a core's own cache,
+// and enough of them for each time that the weights, 36 * c * o floats, come from further away.
+static int64_t tiles_at_once(int64_t channels) {
+  return std::clamp<int64_t>(std::max<int64_t>(NEAR_FLOATS / (2 * PLACES * channels), channels / 4), 2 * MAX_ROWS, 128);
+}
 
 // The sum over input channels for every tile and place: `tiles` tiles at `from` times panels of weights.
 static void multiply_tiles(const float* from, const Planes& in, int64_t tiles, const TileWeights& shape, const float* packed,
@@ -53,17 +58,33 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
   const TileWeights shape(at.channels, channels);
   Block packed(shape.floats());
   transform_weights(shape, w, turned, packed.get());
-  const TileBlocks blocks(rows, at.channels + channels, NEAR_FLOATS, 8 * MAX_ROWS);
+  const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
   const Ranges ranges(channels, blocks.count);
+  const Planes in(blocks.each * rows.across, at.channels);
+  // With ranges of columns several pieces read the same windows, which then are transformed beforehand.
+  const bool shared = ranges.count > 1;
+  Block all_windows(shared ? blocks.count * in.floats() : 1);
+  if (shared) {
+    constexpr int64_t CHUNK = 4 * VL;
+    const int64_t chunks = (at.channels + CHUNK - 1) / CHUNK;
+    parallel(rows.count() * chunks, [&](int64_t piece) {
+      const int64_t row = piece / chunks, channel = piece % chunks * CHUNK, block = row / blocks.each;
+      Placed part = at;
+      part.channels = std::min(CHUNK, at.channels - channel);
+      transform_rows<InputTransform>(
+          rows, row, row + 1, part, from_channel(source, channel),
+          all_windows.get() + block * in.floats() + row % blocks.each * rows.across * in.pitch + channel, in);
+    });
+  }
   parallel(blocks.count * ranges.count, [&](int64_t piece) {
     const int64_t block = piece / ranges.count, range = piece % ranges.count;
     const int64_t first = blocks.first(block), last = blocks.last(block), tiles = (last - first) * rows.across;
     const int64_t first_panel = range * ranges.each, last_panel = std::min(ranges.panels, (range + 1) * ranges.each);
     const int64_t channel = first_panel * PANEL, columns = std::min(channels, last_panel * PANEL) - channel;
-    const Planes in(tiles, at.channels), out(tiles, columns);
-    float* windows = scratch(SCRATCH_SOURCE, in.floats());
+    const Planes out(tiles, columns);
+    float* windows = shared ? all_windows.get() + block * in.floats() : scratch(SCRATCH_SOURCE, in.floats());
     float* products = scratch(SCRATCH_TILE, out.floats());
-    transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
+    if (!shared) transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
     multiply_tiles(windows, in, tiles, shape, packed.get(), first_panel, last_panel, products, out);
     for (int64_t row = first; row < last; row++) {
       write_row(rows, row, products + (row - first) * rows.across * out.pitch, out, bias ? bias + channel : nullptr, columns,
@@ -120,7 +141,7 @@ struct WeightGradPieces {
 static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
   const TileRows rows(g.n, g.oh, g.ow);
   constexpr int64_t EACH = WeightGradPieces::EACH;
-  const TileBlocks blocks(rows, std::min(g.c, EACH) + std::min(g.o, EACH), NEAR_FLOATS / 2, 4 * MAX_ROWS);
+  const TileBlocks blocks(rows, 4 * MAX_ROWS);
   const WeightGradPieces pieces(g, blocks.count);
   Block sums(pieces.parts * 9 * g.c * g.o);
   parallel(pieces.count(), [&](int64_t piece) {
