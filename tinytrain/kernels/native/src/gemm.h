@@ -32,8 +32,11 @@ static void tile(const Runs& runs, float* c, int64_t c_step, int columns, bool a
 #pragma GCC unroll 2
     for (int j = 0; j < NV; j++) sum[i][j] = (vec){};
   const int64_t row_step = runs.row_step, step = runs.step, b_step = runs.b_step;
+  // Half of the rows are reached from a pointer of their own: the distances to them then fit into registers.
+  constexpr int HALF = (R + 1) / 2;
   for (int o = 0; o < runs.count; o++) {
     const float* a = runs.a + runs.a_offset[o];
+    const float* a_half = a + HALF * row_step;
     const float* b = runs.b + runs.b_offset[o];
     for (int64_t k = 0; k < runs.length; k++) {
       vec w[NV];
@@ -41,11 +44,12 @@ static void tile(const Runs& runs, float* c, int64_t c_step, int columns, bool a
       for (int j = 0; j < NV; j++) w[j] = load(b + j * VL);
 #pragma GCC unroll 16
       for (int i = 0; i < R; i++) {
-        vec x = fill(a[i * row_step]);
+        vec x = fill(i < HALF ? a[i * row_step] : a_half[(i - HALF) * row_step]);
 #pragma GCC unroll 2
         for (int j = 0; j < NV; j++) sum[i][j] += x * w[j];
       }
       a += step;
+      a_half += step;
       b += b_step;
     }
   }
