@@ -38,31 +38,43 @@ static int64_t tiles_at_once(int64_t channels) {
   return std::clamp<int64_t>(std::max<int64_t>(NEAR_FLOATS / (2 * PLACES * channels), channels / 4), 2 * MAX_ROWS, 128);
 }
 
-// The sum over input channels for every tile and place: `tiles` tiles at `from` times panels of weights.
-static void multiply_tiles(const float* from, const Planes& in, int64_t tiles, const TileWeights& shape, const float* packed,
-                           int64_t first_panel, int64_t last_panel, float* to, const Planes& out) {
+// The sum over input channels for every tile and place: `tiles` tiles at `from` times some panels of filters.
+static void multiply_tiles(const float* from, const Planes& in, int64_t tiles, const float* packed, const Panels& panels,
+                           int64_t first_panel, float* to, const Planes& out, bool add) {
   const int64_t none = 0;
   for (int place = 0; place < PLACES; place++)
-    for (int64_t panel = first_panel; panel < last_panel; panel++) {
-      Runs runs{from + place * in.size, in.pitch, 1, shape.panel(packed, place, panel), PANEL, &none, &none, 1, shape.depth};
-      const int columns = (int)std::min<int64_t>(round_up(shape.columns - panel * PANEL, VL), PANEL);
-      multiply_panel(runs, tiles, to + place * out.size + (panel - first_panel) * PANEL, out.pitch, columns, false);
+    for (int64_t column = 0; column < out.pitch; column += PANEL) {
+      const float* b = packed + panels.offset(place, first_panel + column / PANEL);
+      Runs runs{from + place * in.size, in.pitch, 1, b, PANEL, &none, &none, 1, panels.depth};
+      multiply_panel(runs, tiles, to + place * out.size + column, out.pitch, (int)std::min<int64_t>(out.pitch - column, PANEL),
+                     add);
     }
 }
 
 // The convolution of what `source` gives, an image as `at` says, into (rows.h, rows.w) images at `to`. `finish(row, channel,
 // columns)` sees every row of tiles while it is in cache.
 template <class Any, class Finish>
-static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& source, const float* w, bool turned,
-                           const float* bias, int64_t channels, float* to, int64_t step, Finish&& finish) {
-  const TileWeights shape(at.channels, channels);
-  Block packed(shape.floats());
-  transform_weights(shape, w, turned, packed.get());
+static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& source, const Filters& filters,
+                           const float* bias, float* to, int64_t step, Finish&& finish) {
+  const int64_t channels = filters.columns;
   const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
-  const Ranges ranges(channels, blocks.count);
-  const Planes in(blocks.each * rows.across, at.channels);
+  const Ranges ranges(channels, 2 * blocks.count);
+  const Panels panels(filters);
+  // Filters that only one block meets are transformed where they are used, some rows at a time, and never leave the cache.
+  const bool once = blocks.count == 1;
+  constexpr int64_t DEPTH = 128;
+  Block packed(once ? 1 : panels.floats());
+  if (!once) {
+    constexpr int64_t CHUNK = 16;
+    const int64_t chunks = (filters.depth + CHUNK - 1) / CHUNK;
+    parallel(panels.count * chunks, [&](int64_t piece) {
+      const int64_t first = piece % chunks * CHUNK, last = std::min(filters.depth, first + CHUNK);
+      transform_filters(filters, panels, piece / chunks, first, last, packed.get());
+    });
+  }
   // With ranges of columns several pieces read the same windows, which then are transformed beforehand.
   const bool shared = ranges.count > 1;
+  const Planes in(blocks.each * rows.across, at.channels);
   Block all_windows(shared ? blocks.count * in.floats() : 1);
   if (shared) {
     constexpr int64_t CHUNK = 4 * VL;
@@ -71,24 +83,29 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
       const int64_t row = piece / chunks, channel = piece % chunks * CHUNK, block = row / blocks.each;
       Placed part = at;
       part.channels = std::min(CHUNK, at.channels - channel);
-      transform_rows<InputTransform>(
-          rows, row, row + 1, part, from_channel(source, channel),
-          all_windows.get() + block * in.floats() + row % blocks.each * rows.across * in.pitch + channel, in);
+      float* windows = all_windows.get() + block * in.floats() + row % blocks.each * rows.across * in.pitch + channel;
+      transform_rows<InputTransform>(rows, row, row + 1, part, from_channel(source, channel), windows, in);
     });
   }
   parallel(blocks.count * ranges.count, [&](int64_t piece) {
     const int64_t block = piece / ranges.count, range = piece % ranges.count;
     const int64_t first = blocks.first(block), last = blocks.last(block), tiles = (last - first) * rows.across;
-    const int64_t first_panel = range * ranges.each, last_panel = std::min(ranges.panels, (range + 1) * ranges.each);
-    const int64_t channel = first_panel * PANEL, columns = std::min(channels, last_panel * PANEL) - channel;
+    const int64_t channel = range * ranges.each * PANEL, columns = std::min(channels - channel, ranges.each * PANEL);
     const Planes out(tiles, columns);
     float* windows = shared ? all_windows.get() + block * in.floats() : scratch(SCRATCH_SOURCE, in.floats());
     float* products = scratch(SCRATCH_TILE, out.floats());
     if (!shared) transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
-    multiply_tiles(windows, in, tiles, shape, packed.get(), first_panel, last_panel, products, out);
+    for (int64_t k = 0; once && k < filters.depth; k += DEPTH) {
+      const Filters some = filters.part(k, std::min(DEPTH, filters.depth - k), channel, columns);
+      const Panels few(some);
+      float* own = scratch(SCRATCH_GRAD, few.floats());
+      for (int64_t panel = 0; panel < few.count; panel++) transform_filters(some, few, panel, 0, some.depth, own);
+      multiply_tiles(windows + k, in, tiles, own, few, 0, products, out, k > 0);
+    }
+    if (!once) multiply_tiles(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false);
     for (int64_t row = first; row < last; row++) {
-      write_row(rows, row, products + (row - first) * rows.across * out.pitch, out, bias ? bias + channel : nullptr, columns,
-                to + channel, step);
+      const float* row_products = products + (row - first) * rows.across * out.pitch;
+      write_row(rows, row, row_products, out, bias ? bias + channel : nullptr, columns, to + channel, step);
       finish(row, channel, columns);
     }
   });
@@ -98,7 +115,7 @@ static void conv_forward_winograd(const Geometry& g, const Source& x, const floa
                                   Moments moments) {
   const TileRows rows(g.n, g.oh, g.ow);
   Block slots(moments.mean ? rows.count() * 2 * g.o : 1);
-  convolve_tiles(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, w, false, bias, g.o, y, g.o,
+  convolve_tiles(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, y, g.o,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    if (!moments.mean) return;
                    float* slot = slots.get() + row * 2 * g.o + channel;
@@ -111,7 +128,7 @@ static void conv_forward_winograd(const Geometry& g, const Source& x, const floa
 static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
   const TileRows rows(g.n, g.h, g.w);
   Block slots(sink.y ? rows.count() * 2 * g.c : 1);
-  convolve_tiles(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, w, true, nullptr, g.c, sink.to, sink.step,
+  convolve_tiles(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink.to, sink.step,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    float* sum = slots.get() + row * 2 * g.c;
                    if (sink.y) {
@@ -126,61 +143,70 @@ static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads,
   }
 }
 
-// How a weight gradient is divided: ranges of input and output channels whose 36 sums stay in a core's own cache, and parts of
-// the rows of tiles.
-struct WeightGradPieces {
-  static constexpr int64_t EACH = 64;  // channels
-  int64_t c_ranges, o_ranges, parts;
-  WeightGradPieces(const Geometry& g, int64_t blocks)
-      : c_ranges((g.c + EACH - 1) / EACH), o_ranges((g.o + EACH - 1) / EACH),
-        parts(std::clamp<int64_t>(FEW_PIECES / (c_ranges * o_ranges), 1, std::max<int64_t>(blocks, 1))) {}
-  int64_t count() const { return c_ranges * o_ranges * parts; }
-};
-
-// dw = G^T [ sum over tiles of (B^T d B) . (A g A^T) ] G.
+// dw = G^T [ sum over tiles of (B^T d B) . (A g A^T) ] G, in ranges of input and output channels whose 36 sums stay in a core's
+// own cache, and in parts of the rows of tiles where that gives few pieces.
 static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+  constexpr int64_t EACH = 64;  // channels of a range
   const TileRows rows(g.n, g.oh, g.ow);
-  constexpr int64_t EACH = WeightGradPieces::EACH;
-  const TileBlocks blocks(rows, 4 * MAX_ROWS);
-  const WeightGradPieces pieces(g, blocks.count);
-  Block sums(pieces.parts * 9 * g.c * g.o);
-  parallel(pieces.count(), [&](int64_t piece) {
-    const int64_t part = piece / (pieces.c_ranges * pieces.o_ranges), range = piece % (pieces.c_ranges * pieces.o_ranges);
-    const int64_t c = range / pieces.o_ranges * EACH, o = range % pieces.o_ranges * EACH;
-    const int64_t num_c = std::min(EACH, g.c - c), num_o = std::min(EACH, g.o - o);
-    const Source x_range = from_channel(x, c);
-    const GradSource g_range = from_channel(grads, o);
+  const TileBlocks blocks(rows, 42);
+  const int64_t c_ranges = (g.c + EACH - 1) / EACH, o_ranges = (g.o + EACH - 1) / EACH, ranges = c_ranges * o_ranges;
+  const int64_t parts = std::clamp<int64_t>(FEW_PIECES / ranges, 1, std::max<int64_t>(blocks.count, 1));
+  const Planes in(blocks.each * rows.across, std::min(g.c, EACH)), out(blocks.each * rows.across, std::min(g.o, EACH));
+  auto read_windows = [&](int64_t block, int64_t range, float* to) {
+    const int64_t c = range * EACH;
+    transform_rows<InputTransform>(rows, blocks.first(block), blocks.last(block),
+                                   {g.h, g.w, g.ph, g.pw, std::min(EACH, g.c - c)}, from_channel(x, c), to, in);
+  };
+  auto read_tiles = [&](int64_t block, int64_t range, float* to) {
+    const int64_t o = range * EACH;
+    transform_rows<GradTransform>(rows, blocks.first(block), blocks.last(block),
+                                  {g.oh, g.ow, 0, 0, std::min(EACH, g.o - o)}, from_channel(grads, o), to, out);
+  };
+  // What many ranges read is transformed once, beforehand.
+  const bool shared = ranges >= 2 * FEW_PIECES;
+  Block all_windows(shared ? blocks.count * c_ranges * in.floats() : 1);
+  Block all_tiles(shared ? blocks.count * o_ranges * out.floats() : 1);
+  if (shared)
+    parallel(blocks.count * (c_ranges + o_ranges), [&](int64_t piece) {
+      const int64_t block = piece / (c_ranges + o_ranges), range = piece % (c_ranges + o_ranges);
+      if (range < c_ranges) read_windows(block, range, all_windows.get() + (block * c_ranges + range) * in.floats());
+      else read_tiles(block, range - c_ranges, all_tiles.get() + (block * o_ranges + range - c_ranges) * out.floats());
+    });
+  Block sums(parts * 9 * g.c * g.o);
+  parallel(parts * ranges, [&](int64_t piece) {
+    const int64_t part = piece / ranges, c_range = piece % ranges / o_ranges, o_range = piece % o_ranges;
+    const int64_t num_c = std::min(EACH, g.c - c_range * EACH), num_o = std::min(EACH, g.o - o_range * EACH);
     const Planes products(num_c, num_o);
     float* sum = scratch(SCRATCH_TILE, products.floats());
-    const int64_t first_block = blocks.count * part / pieces.parts, last_block = blocks.count * (part + 1) / pieces.parts;
-    if (first_block == last_block) std::fill(sum, sum + products.floats(), 0.0f);
-    for (int64_t block = first_block; block < last_block; block++) {
-      const int64_t first = blocks.first(block), last = blocks.last(block), tiles = (last - first) * rows.across, none = 0;
-      const Planes in(tiles, num_c), out(tiles, num_o);
-      float* windows = scratch(SCRATCH_SOURCE, in.floats());
-      float* g_tiles = scratch(SCRATCH_GRAD, out.floats());
-      transform_rows<InputTransform>(rows, first, last, {g.h, g.w, g.ph, g.pw, num_c}, x_range, windows, in);
-      transform_rows<GradTransform>(rows, first, last, {g.oh, g.ow, 0, 0, num_o}, g_range, g_tiles, out);
+    const int64_t first = blocks.count * part / parts, last = blocks.count * (part + 1) / parts, none = 0;
+    if (first == last) std::fill(sum, sum + products.floats(), 0.0f);
+    for (int64_t block = first; block < last; block++) {
+      float* windows = shared ? all_windows.get() + (block * c_ranges + c_range) * in.floats()
+                              : scratch(SCRATCH_SOURCE, in.floats());
+      float* tiles = shared ? all_tiles.get() + (block * o_ranges + o_range) * out.floats()
+                            : scratch(SCRATCH_GRAD, out.floats());
+      if (!shared) read_windows(block, c_range, windows), read_tiles(block, o_range, tiles);
+      const int64_t count = (blocks.last(block) - blocks.first(block)) * rows.across;
       for (int place = 0; place < PLACES; place++)
-        for (int64_t panel = 0; panel < num_o; panel += PANEL) {
-          Runs runs{windows + place * in.size, 1, in.pitch, g_tiles + place * out.size + panel, out.pitch, &none, &none, 1,
-                    tiles};
-          const int columns = (int)std::min<int64_t>(out.pitch - panel, PANEL);
-          multiply_panel(runs, num_c, sum + place * products.size + panel, products.pitch, columns, block > first_block);
+        for (int64_t column = 0; column < num_o; column += PANEL) {
+          Runs runs{windows + place * in.size, 1, in.pitch, tiles + place * out.size + column, out.pitch, &none, &none, 1,
+                    count};
+          multiply_panel(runs, num_c, sum + place * products.size + column, products.pitch,
+                         (int)std::min<int64_t>(products.pitch - column, PANEL), block > first);
         }
     }
-    float* to = sums.get() + part * 9 * g.c * g.o + c * g.o + o;
-    for (int64_t i = 0; i < num_c; i++)
-      for (int64_t j = 0; j < num_o; j += VL)
+    float* to = sums.get() + (part * 9 * g.c + c_range * EACH) * g.o + o_range * EACH;
+    for (int64_t c = 0; c < num_c; c++)
+      for (int64_t o = 0; o < num_o; o += VL) {
+        const float* from = sum + c * products.pitch + o;
         transform<WeightGradTransform>(
-            [&](int r, int k) __attribute__((always_inline)) {
-              return load(sum + (r * 6 + k) * products.size + i * products.pitch + j);
-            },
-            [&](int r, int k, vec v) __attribute__((always_inline)) {
-              store_some(to + ((r * 3 + k) * g.c + i) * g.o + j, v, num_o - j);
+            [&](int i, int k) __attribute__((always_inline)) { return load(from + (i * 6 + k) * products.size); },
+            [&](int i, int k, vec v) __attribute__((always_inline)) {
+              store_some(to + ((i * 3 + k) * g.c + c) * g.o + o, v, num_o - o);
             });
+      }
   });
-  unpack_weight_grad(g, sums.get(), pieces.parts, grad_w);
+  unpack_weight_grad(g, sums.get(), parts, grad_w);
 }
 
 }  // namespace TT_ISA

@@ -124,33 +124,45 @@ struct Planes {
   int64_t floats() const { return PLACES * size + PANEL; }
 };
 
-// Images of `h` by `w` pixels as `Read(pixel, channel)` gives them. The window of a tile begins `before_h` rows above it.
+// Images of `h` by `w` pixels. The window of a tile begins `before_h` rows above it.
 struct Placed {
   int64_t h, w, before_h, before_w, channels;
 };
 
 // Transforms the windows of some rows of tiles. Columns first, for all tiles of a row together: windows overlap, and what is
-// read and activated once serves two of them.
+// read and activated once serves two of them. `read(pixel, channel, left)` gives a vector.
 template <class T, class Read>
 static void transform_windows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, Read&& read, float* to,
                               const Planes& planes) {
   const int64_t columns = (rows.across - 1) * TILE + T::FROM;
   float* strip = scratch(SCRATCH_OTHER, T::TO * columns * VL);
   for (int64_t row = first; row < last; row++) {
-    const int64_t top = rows.top(row) - at.before_h, corner = (rows.image(row) * at.h + top) * at.w;
+    const int64_t top = rows.top(row) - at.before_h, corner = (rows.image(row) * at.h + top) * at.w - at.before_w;
     const int64_t from_row = -top, until_row = at.h - top;
+    const int64_t from_column = std::clamp<int64_t>(at.before_w, 0, columns);
+    const int64_t until_column = std::clamp<int64_t>(at.before_w + at.w, from_column, columns);
     for (int64_t channel = 0; channel < at.channels; channel += VL) {
-      for (int64_t column = 0; column < columns; column++) {
-        const int64_t x = column - at.before_w;
+      const int64_t left = at.channels - channel;
+      auto turn = [&](int64_t column, auto&& value) __attribute__((always_inline)) {
         vec d[T::FROM], turned[T::TO];
-        const bool inside = x >= 0 && x < at.w;
 #pragma GCC unroll 6
-        for (int i = 0; i < T::FROM; i++)
-          d[i] = inside && i >= from_row && i < until_row ? read(corner + i * at.w + x, channel) : (vec){};
+        for (int i = 0; i < T::FROM; i++) d[i] = value(i, corner + i * at.w + column);
         T::apply(d, turned);
 #pragma GCC unroll 6
         for (int i = 0; i < T::TO; i++) store(strip + (i * columns + column) * VL, turned[i]);
-      }
+      };
+      auto outside = [](int, int64_t) __attribute__((always_inline)) { return (vec){}; };
+      for (int64_t column = 0; column < from_column; column++) turn(column, outside);
+      if (from_row <= 0 && until_row >= T::FROM && left >= VL)
+        for (int64_t column = from_column; column < until_column; column++)
+          turn(column, [&](int, int64_t pixel) __attribute__((always_inline)) { return read(pixel, channel, VL); });
+      else
+        for (int64_t column = from_column; column < until_column; column++)
+          turn(column, [&](int i, int64_t pixel) __attribute__((always_inline)) {
+            return i >= from_row && i < until_row ? read(pixel, channel, left) : (vec){};
+          });
+      for (int64_t column = until_column; column < columns; column++) turn(column, outside);
+
       float* tile = to + (row - first) * rows.across * planes.pitch + channel;
       for (int64_t t = 0; t < rows.across; t++, tile += planes.pitch)
 #pragma GCC unroll 6
@@ -172,8 +184,8 @@ static void transform_rows(const TileRows& rows, int64_t first, int64_t last, co
                            const Planes& planes) {
   with_kind(s.act.kind, [&](auto kind) {
     const vec low = fill(s.act.low), high = fill(s.act.high);
-    auto read = [&](int64_t pixel, int64_t i) __attribute__((always_inline)) {
-      return read_value<kind.value>(s, s.x + pixel * s.step, i, at.channels - i, low, high);
+    auto read = [&](int64_t pixel, int64_t i, int64_t left) __attribute__((always_inline)) {
+      return read_value<kind.value>(s, s.x + pixel * s.step, i, left, low, high);
     };
     transform_windows<T>(rows, first, last, at, read, to, planes);
   });
@@ -184,8 +196,8 @@ static void transform_rows(const TileRows& rows, int64_t first, int64_t last, co
                            float* to, const Planes& planes) {
   with_kind(s.of.act.kind, [&](auto kind) {
     const vec low = fill(s.of.act.low), high = fill(s.of.act.high);
-    auto read = [&](int64_t pixel, int64_t i) __attribute__((always_inline)) {
-      return read_grad<kind.value>(s, s.g + pixel * s.step, s.of.x + pixel * s.of.step, i, at.channels - i, low, high);
+    auto read = [&](int64_t pixel, int64_t i, int64_t left) __attribute__((always_inline)) {
+      return read_grad<kind.value>(s, s.g + pixel * s.step, s.of.x + pixel * s.of.step, i, left, low, high);
     };
     transform_windows<T>(rows, first, last, at, read, to, planes);
   });
@@ -197,6 +209,7 @@ static void write_row(const TileRows& rows, int64_t row, const float* from, cons
                       int64_t channels, float* to, int64_t step) {
   const int64_t height = rows.height(row);
   float* corner = to + rows.first_pixel(row) * step;
+  vec cut[TILE * TILE];  // a tile of which some hangs over
   for (int64_t channel = 0; channel < channels; channel += VL) {
     const int64_t left = channels - channel;
     const vec start = bias ? load_some(bias + channel, left) : (vec){};
@@ -204,11 +217,15 @@ static void write_row(const TileRows& rows, int64_t row, const float* from, cons
       const float* tile = from + t * planes.pitch + channel;
       float* place = corner + t * TILE * step + channel;
       const int64_t width = std::min<int64_t>(TILE, rows.w - t * TILE);
+      const bool whole = height == TILE && width == TILE && left >= VL;
+      float* out = whole ? place : reinterpret_cast<float*>(cut);
+      const int64_t down = whole ? rows.w * step : TILE * VL, along = whole ? step : VL;
       transform<ResultTransform>(
           [&](int i, int k) __attribute__((always_inline)) { return load(tile + (i * 6 + k) * planes.size); },
-          [&](int i, int k, vec v) __attribute__((always_inline)) {
-            if (i < height && k < width) store_some(place + (i * rows.w + k) * step, v + start, left);
-          });
+          [&](int i, int k, vec v) __attribute__((always_inline)) { store(out + i * down + k * along, v + start); });
+      if (whole) continue;
+      for (int64_t i = 0; i < height; i++)
+        for (int64_t k = 0; k < width; k++) store_some(place + (i * rows.w + k) * step, cut[i * TILE + k], left);
     }
   }
 }
@@ -227,36 +244,41 @@ static inline __attribute__((always_inline)) void read_taps(const float* w, int6
   }
 }
 
-// How (o, c, 3, 3) weights are multiplied with: rows of them meet the channels that are read, columns those written.
-// Turned by half a circle, with the channels exchanged, they carry gradients back.
-struct TileWeights {
-  int64_t depth, columns, panels, size;  // size: floats from one of the 36 to the next
-  TileWeights(int64_t depth, int64_t columns)
-      : depth(depth), columns(columns), panels((columns + PANEL - 1) / PANEL), size(panels * depth * PANEL + 16) {}
-  int64_t floats() const { return PLACES * size; }
-  const float* panel(const float* packed, int place, int64_t index) const {
-    return packed + place * size + index * depth * PANEL;
+// (o, c, 3, 3) weights as a matrix of filters: rows meet the channels that are read, columns those that are written. Turned by
+// half a circle, with the channels exchanged, they carry gradients back.
+struct Filters {
+  const float* w;
+  int64_t depth, columns, down, along;  // floats from one row to the next and from one column to the next
+  bool turned;
+  Filters(const float* w, int64_t depth, int64_t columns, bool turned)
+      : w(w), depth(depth), columns(columns), down(turned ? columns * 9 : 9), along(turned ? 9 : depth * 9), turned(turned) {}
+  Filters part(int64_t row, int64_t num_rows, int64_t column, int64_t num_columns) const {
+    Filters some = *this;
+    some.w += row * down + column * along, some.depth = num_rows, some.columns = num_columns;
+    return some;
   }
 };
 
-// Packs transformed weights as [place][panel][depth][PANEL].
-static void transform_weights(const TileWeights& shape, const float* w, bool turned, float* packed) {
-  constexpr int64_t CHUNK = 16;
-  const int64_t chunks = (shape.depth + CHUNK - 1) / CHUNK;
-  const int64_t down = turned ? shape.columns * 9 : 9, along = turned ? 9 : shape.depth * 9;
-  parallel(shape.panels * chunks, [&](int64_t piece) {
-    const int64_t panel = piece / chunks, first = piece % chunks * CHUNK;
-    for (int64_t k = first; k < std::min(shape.depth, first + CHUNK); k++)
-      for (int64_t lane = 0; lane < PANEL; lane += VL) {
-        const int64_t column = panel * PANEL + lane;
-        float* to = packed + (panel * shape.depth + k) * PANEL + lane;
-        vec taps[9];
-        read_taps(w + k * down + column * along, along, shape.columns - column, taps);
-        transform<WeightTransform>(
-            [&](int i, int j) __attribute__((always_inline)) { return turned ? taps[8 - (i * 3 + j)] : taps[i * 3 + j]; },
-            [&](int i, int j, vec v) __attribute__((always_inline)) { store(to + (i * 6 + j) * shape.size, v); });
-      }
-  });
+// Transformed filters in memory: [place][panel][depth][PANEL].
+struct Panels {
+  int64_t depth, count, size;  // size: floats from one of the 36 to the next
+  explicit Panels(const Filters& f) : depth(f.depth), count((f.columns + PANEL - 1) / PANEL), size(count * depth * PANEL + 16) {}
+  int64_t floats() const { return PLACES * size; }
+  int64_t offset(int place, int64_t panel) const { return place * size + panel * depth * PANEL; }
+};
+
+static void transform_filters(const Filters& f, const Panels& panels, int64_t panel, int64_t first, int64_t last,
+                              float* packed) {
+  for (int64_t k = first; k < last; k++)
+    for (int64_t lane = 0; lane < PANEL; lane += VL) {
+      const int64_t column = panel * PANEL + lane;
+      float* to = packed + panels.offset(0, panel) + k * PANEL + lane;
+      vec taps[9];
+      read_taps(f.w + k * f.down + column * f.along, f.along, f.columns - column, taps);
+      transform<WeightTransform>(
+          [&](int i, int j) __attribute__((always_inline)) { return f.turned ? taps[8 - (i * 3 + j)] : taps[i * 3 + j]; },
+          [&](int i, int j, vec v) __attribute__((always_inline)) { store(to + (i * 6 + j) * panels.size, v); });
+    }
 }
 
 }  // namespace TT_ISA
