@@ -255,23 +255,23 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
 // A weight gradient gathered as [group][tap][input channel][output channel] becomes (o, c / groups, kh, kw), the partial
 // sums of `parts` pieces added in their order.
 static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t count, float* grad_w) {
-  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  parallel_if_worth(size * count, g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
-    const int64_t group = piece / ((og + PANEL - 1) / PANEL), first = piece % ((og + PANEL - 1) / PANEL) * PANEL;
-    const int64_t until = std::min<int64_t>(first + PANEL, og);
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = 0; c < cg; c++) {
-        const float* from = parts + ((group * taps + tap) * cg + c) * og;
-        for (int64_t o = first; o < until; o += VL) {
-          const int64_t left = until - o;
-          vec sum = {};
-          for (int64_t part = 0; part < count; part++) sum += load_some(from + part * size + o, left);
-          float values[VL];
-          store(values, sum);
-          for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++)
-            grad_w[((group * og + o + k) * cg + c) * taps + tap] = values[k];
-        }
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps, length = cg * taps;
+  const int64_t strips = (og + VL - 1) / VL;
+  parallel_if_worth(size * count, g.groups * strips, [&](int64_t piece) {
+    const int64_t group = piece / strips, first = piece % strips * VL, num_o = std::min<int64_t>(VL, og - first);
+    float* to = grad_w + (group * og + first) * length;
+    for (int64_t at = 0, c = 0, tap = 0; at < length; at += VL) {
+      vec rows[VL];
+      for (int i = 0; i < VL; i++) {
+        rows[i] = (vec){};
+        if (at + i >= length) continue;
+        const float* from = parts + ((group * taps + tap) * cg + c) * og + first;
+        for (int64_t part = 0; part < count; part++) rows[i] += load_some(from + part * size, num_o);
+        if (++tap == taps) tap = 0, c++;
       }
+      transpose(rows);
+      for (int64_t k = 0; k < num_o; k++) store_some(to + k * length + at, rows[k], length - at);
+    }
   });
 }
 
@@ -317,13 +317,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       // Only the range's columns of the gradient, of each group.
       const int64_t width = g.groups == 1 ? num_columns : g.o, pitch = odd_pitch(width);
       float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
-      GradSource wanted = grads;
-      if (g.groups == 1 && num_columns != g.o) {
-        wanted.g += first_column, wanted.of.x += first_column;
-        for (const float** each_vector : {&wanted.alpha, &wanted.beta, &wanted.gamma, &wanted.of.scale, &wanted.of.shift})
-          if (*each_vector) *each_vector += first_column;
-      }
-      read_grads(wanted, bands.first(out), pixels, width, g_rows, pitch);
+      read_grads(g.groups == 1 ? from_channel(grads, first_column) : grads, bands.first(out), pixels, width, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
       const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;

@@ -54,6 +54,8 @@ template <int R, int NV>
 static void tile(const Runs& runs, const float* first, int64_t count, float* c, int64_t c_step, int columns, bool add,
                  Ahead& ahead) {
   const int64_t row_step = runs.row_step, step = runs.step, b_step = runs.b_step;
+  // Half of the rows are reached from a pointer of their own: the distances to them then fit into registers.
+  constexpr int HALF = (R + 1) / 2;
   for (int64_t t = 0; t < count; t++, first += R * row_step, c += R * c_step) {
     vec sum[R][NV];
 #pragma GCC unroll 16
@@ -62,6 +64,7 @@ static void tile(const Runs& runs, const float* first, int64_t count, float* c, 
       for (int j = 0; j < NV; j++) sum[i][j] = (vec){};
     for (int o = 0; o < runs.count; o++) {
       const float* a = first + runs.a_offset[o];
+      const float* a_half = a + HALF * row_step;
       const float* b = runs.b + runs.b_offset[o];
       for (int64_t k = 0; k < runs.length; k++) {
         vec w[NV];
@@ -69,11 +72,12 @@ static void tile(const Runs& runs, const float* first, int64_t count, float* c, 
         for (int j = 0; j < NV; j++) w[j] = load(b + j * VL);
 #pragma GCC unroll 16
         for (int i = 0; i < R; i++) {
-          vec x = fill(a[i * row_step]);
+          vec x = fill(i < HALF ? a[i * row_step] : a_half[(i - HALF) * row_step]);
 #pragma GCC unroll 2
           for (int j = 0; j < NV; j++) sum[i][j] += x * w[j];
         }
         a += step;
+        a_half += step;
         b += b_step;
       }
     }

@@ -23,6 +23,8 @@
 
 using namespace tinytrain;
 
+WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
+
 #define DECLARE(name) \
   namespace name {    \
   extern const KernelTable table; \
@@ -609,6 +611,16 @@ Ref use(Arguments a) {
   fail(PyExc_ValueError, "no such instruction set here");
 }
 
+// use_winograd(choice): True takes Winograd's algorithm where it is faster, False never, "always" wherever it is possible
+Ref use_winograd(Arguments a) {
+  if (a[0] == Py_True) winograd_use = WINOGRAD_WHERE_FASTER;
+  else if (a[0] == Py_False) winograd_use = WINOGRAD_NEVER;
+  else if (PyUnicode_Check(a[0]) && PyUnicode_CompareWithASCIIString(a[0], "always") == 0) winograd_use = WINOGRAD_ALWAYS;
+  else fail(PyExc_ValueError, "expected True, False or 'always'");
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
+}
+
 // instruction_sets() -> the names of those that this processor has, the widest first
 Ref instruction_sets(Arguments) {
   Ref list(PyList_New(0));
@@ -671,6 +683,7 @@ PyMethodDef METHODS[] = {
     ENTRY(mean_pixels, 1),
     ENTRY(empty, 1),
     ENTRY(use, 1),
+    ENTRY(use_winograd, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),
     ENTRY(get_threads, 0),

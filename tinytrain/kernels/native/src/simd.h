@@ -98,30 +98,33 @@ static inline void by_vectors(int64_t c, F&& f) {
   if (i < c) f(Part{(int)(c - i)}, i);
 }
 
-// Turns VL vectors of VL lanes into its columns, by interleaving the upper half of the rows with the lower again and again.
-static inline void transpose(vec* rows) {
+static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
+
+// Turns VL vectors into their lanes: afterwards row j holds lane j of each. Rows that nobody looks at cost nothing.
+static inline __attribute__((always_inline)) void transpose(vec* rows) {
 #if defined(__clang__)
-  float values[VL][VL];
-  for (int i = 0; i < VL; i++) store(values[i], rows[i]);
+  vec turned[VL];
   for (int i = 0; i < VL; i++)
-    for (int j = 0; j < VL; j++) rows[i][j] = values[j][i];
+    for (int j = 0; j < VL; j++) turned[j][i] = rows[i][j];
+  for (int i = 0; i < VL; i++) rows[i] = turned[i];
 #else
-  mask low, high;
-  for (int i = 0; i < VL; i++) low[i] = i / 2 + i % 2 * VL, high[i] = low[i] + VL / 2;
-  vec other[VL];
 #pragma GCC unroll 4
-  for (int round = 1; round < VL; round *= 2) {
-#pragma GCC unroll 8
-    for (int i = 0; i < VL / 2; i++) {
-      other[2 * i] = __builtin_shuffle(rows[i], rows[i + VL / 2], low);
-      other[2 * i + 1] = __builtin_shuffle(rows[i], rows[i + VL / 2], high);
+  for (int apart = 1; apart < VL; apart *= 2) {
+    mask low = {}, high = {};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < VL; lane++) {
+      low[lane] = lane & apart ? VL + lane - apart : lane;
+      high[lane] = lane & apart ? VL + lane : lane + apart;
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < VL; i++) rows[i] = other[i];
+    for (int i = 0; i < VL; i++) {
+      if (i & apart) continue;
+      const vec a = rows[i], b = rows[i + apart];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + apart] = __builtin_shuffle(a, b, high);
+    }
   }
 #endif
 }
-
-static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
 
 }  // namespace TT_ISA
