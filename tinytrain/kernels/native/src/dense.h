@@ -291,8 +291,8 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const Bands bands(g.n, g.oh, g.ow);
   // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
-  const int64_t each = std::clamp<int64_t>(NEAR_FLOATS / (taps * cg * g.groups * PANEL), 1, panels);
-  const int64_t num_ranges = (panels + each - 1) / each;
+  const int64_t most = std::clamp<int64_t>(NEAR_FLOATS / (taps * cg * g.groups * PANEL), 1, panels);
+  const int64_t num_ranges = (panels + most - 1) / most, each = (panels + num_ranges - 1) / num_ranges;
   const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
   Block sums(parts * size);
   parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
