@@ -1,6 +1,6 @@
 """Builds the native kernels; all else about the package is in pyproject.toml.
 
-The kernels are one C++ source, compiled once for every instruction set of the processor family and chosen from at import:
+The kernels are two C++ sources, compiled once for every instruction set of the processor family and chosen from at import:
 a wheel runs on older processors than the one that built it. Where there is no compiler the package installs without
 them, and the reference kernels do the work.
 """
@@ -15,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("tinytrain/kernels/native/src")
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
+KERNELS = {"kernels.cpp": [], "exact.cpp": ["-ffp-contract=off"]}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 INSTRUCTION_SETS = {
     "baseline": [],
@@ -28,20 +29,21 @@ INSTRUCTION_SETS = {
 
 
 class BuildKernels(build_ext):
-    """Compiles `kernels.cpp` for each instruction set and links the objects into the one extension."""
+    """Compiles the kernels for each instruction set and links the objects into the one extension."""
 
     def build_extension(self, ext: Extension) -> None:
         import numpy
 
         ext.include_dirs = [numpy.get_include(), str(SOURCE)]
         for name, flags in INSTRUCTION_SETS.items():
-            ext.extra_objects += self.compiler.compile(
-                [str(SOURCE / "kernels.cpp")],
-                output_dir=str(Path(self.build_temp) / name),
-                include_dirs=ext.include_dirs,
-                extra_preargs=[*FLAGS, *flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
-                depends=ext.depends,
-            )
+            for source, more_flags in KERNELS.items():
+                ext.extra_objects += self.compiler.compile(
+                    [str(SOURCE / source)],
+                    output_dir=str(Path(self.build_temp) / name),
+                    include_dirs=ext.include_dirs,
+                    extra_preargs=[*FLAGS, *flags, *more_flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
+                    depends=ext.depends,
+                )
         super().build_extension(ext)
 
 

@@ -17,7 +17,9 @@
 #include <new>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "exact.h"
 #include "kernels.h"
 #include "pool.h"
 
@@ -26,6 +28,7 @@ using namespace tinytrain;
 #define DECLARE(name) \
   namespace name {    \
   extern const KernelTable table; \
+  extern const ExactTable exact;  \
   }
 #if defined(__x86_64__)
 DECLARE(avx512)
@@ -36,6 +39,7 @@ DECLARE(baseline)
 namespace {
 
 const KernelTable* kernels = &baseline::table;
+const ExactTable* exact_kernels = &baseline::exact;
 
 struct PythonError {};  // the exception is set already
 
@@ -577,15 +581,18 @@ Ref empty(Arguments a) {
   return new_array(ndim, shape, true);
 }
 
+#include "module_updates.h"
+
 const struct {
   const char* name;
   const KernelTable* table;
+  const ExactTable* exact;
 } TABLES[] = {
 #if defined(__x86_64__)
-    {"avx512", &avx512::table},
-    {"avx2", &avx2::table},
+    {"avx512", &avx512::table, &avx512::exact},
+    {"avx2", &avx2::table, &avx2::exact},
 #endif
-    {"baseline", &baseline::table},
+    {"baseline", &baseline::table, &baseline::exact},
 };
 
 bool runs_here(const char* name) {
@@ -605,6 +612,7 @@ Ref use(Arguments a) {
   for (const auto& each : TABLES)
     if (!std::strcmp(each.name, name) && runs_here(name)) {
       kernels = each.table;
+      exact_kernels = each.exact;
       Py_INCREF(Py_None);
       return Ref(Py_None);
     }
@@ -672,6 +680,12 @@ PyMethodDef METHODS[] = {
     ENTRY(max_pool_grad, 5),
     ENTRY(mean_pixels, 1),
     ENTRY(empty, 1),
+    ENTRY(sgd, 9),
+    ENTRY(adam, 14),
+    ENTRY(rmsprop, 12),
+    ENTRY(lion, 10),
+    ENTRY(square_sums, 1),
+    ENTRY(scale, 2),
     ENTRY(use, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),

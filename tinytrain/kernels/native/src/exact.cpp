@@ -1,0 +1,9 @@
+// The exact kernels for one instruction set; compiled once for each, without fused multiply-adds.
+#include "updates.h"
+
+namespace TT_ISA {
+
+extern const ExactTable exact;
+const ExactTable exact = {sgd, adam, rmsprop, lion, square_sums, scale};
+
+}  // namespace TT_ISA

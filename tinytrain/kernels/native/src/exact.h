@@ -1,0 +1,55 @@
+// Kernels that give the bits of the array code they stand for, and the table of them that each instruction set fills in.
+//
+// They are compiled without fused multiply-adds: every operation rounds for itself, as NumPy's do, on every processor.
+#pragma once
+
+#include <cstdint>
+
+namespace tinytrain {
+
+// A parameter on its way through an update rule: its values, its gradient, and what the rule remembers of it. Parameters lie
+// one behind the other in a space of numbers that is cut into pieces; `first` is where this one begins.
+struct Parameter {
+  float* w = nullptr;
+  const float* g = nullptr;
+  float* state[3] = {};
+  int64_t first = 0, size = 0;
+};
+
+struct Parameters {
+  const Parameter* each = nullptr;
+  int64_t count = 0;
+  int64_t size() const { return count ? each[count - 1].first + each[count - 1].size : 0; }
+};
+
+// `decay` is added to the gradient, times w, where it is not 0; `shrink` multiplies w first, where it is not 1.
+struct Sgd {
+  float lr, momentum, keep, decay;
+  bool nesterov, maximize;
+};
+
+struct Adam {
+  float rate, root, mean_keep, square_fade, square_keep, eps, decay, shrink;
+  bool maximize;
+};
+
+struct RmsProp {
+  float lr, fade, keep, eps, decay, momentum;
+  bool maximize;
+};
+
+struct Lion {
+  float lr, fade_now, keep_now, fade, keep, shrink;
+  bool maximize;
+};
+
+struct ExactTable {
+  void (*sgd)(const Parameters&, const Sgd&);          // state: velocity or nullptr
+  void (*adam)(const Parameters&, const Adam&);        // state: mean, square, largest square or nullptr
+  void (*rmsprop)(const Parameters&, const RmsProp&);  // state: square, mean or nullptr, velocity or nullptr
+  void (*lion)(const Parameters&, const Lion&);        // state: mean
+  void (*square_sums)(const Parameters&, double* sums);  // of each gradient
+  void (*scale)(const Parameters&, float factor);        // w, in its memory
+};
+
+}  // namespace tinytrain
