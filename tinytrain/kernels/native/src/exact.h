@@ -43,6 +43,17 @@ struct Lion {
   bool maximize;
 };
 
+// Scores (n, c) and the class of each row; rows of the class `ignored` count for nothing. `smoothing` is the share of the
+// target that is spread evenly over the classes.
+struct CrossEntropy {
+  int64_t n, c;
+  const float* x;
+  const int64_t* target;
+  const float* weight;  // (c,) or nullptr
+  int64_t ignored;
+  float smoothing;
+};
+
 struct ExactTable {
   void (*sgd)(const Parameters&, const Sgd&);          // state: velocity or nullptr
   void (*adam)(const Parameters&, const Adam&);        // state: mean, square, largest square or nullptr
@@ -50,6 +61,8 @@ struct ExactTable {
   void (*lion)(const Parameters&, const Lion&);        // state: mean
   void (*square_sums)(const Parameters&, double* sums);  // of each gradient
   void (*scale)(const Parameters&, float factor);        // w, in its memory
+  void (*cross_entropy_forward)(const CrossEntropy&, float* probabilities, float* losses);
+  void (*cross_entropy_backward)(const CrossEntropy&, const float* probabilities, const float* g, int64_t g_step, float* grad);
 };
 
 }  // namespace tinytrain

@@ -313,6 +313,11 @@ Ref pack(std::initializer_list<PyObject*> borrowed) {
   return tuple;
 }
 
+Ref none() {
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
+}
+
 typedef PyObject* const* Arguments;
 
 // conv_forward(x, w, geometry, bias or None, want_moments) -> y, or (y, mean, m2)
@@ -581,6 +586,7 @@ Ref empty(Arguments a) {
   return new_array(ndim, shape, true);
 }
 
+#include "module_loss.h"
 #include "module_updates.h"
 
 const struct {
@@ -686,6 +692,8 @@ PyMethodDef METHODS[] = {
     ENTRY(lion, 10),
     ENTRY(square_sums, 1),
     ENTRY(scale, 2),
+    ENTRY(cross_entropy_forward, 6),
+    ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),

@@ -43,12 +43,7 @@ struct ParameterLists {
 
   Parameters parameters() const { return {taken.data(), (int64_t)taken.size()}; }
 
-  Ref positions_left() { return left.object ? std::move(left) : nothing(); }
-
-  static Ref nothing() {
-    Py_INCREF(Py_None);
-    return Ref(Py_None);
-  }
+  Ref positions_left() { return left.object ? std::move(left) : none(); }
 
  private:
   static bool read(Parameter& p, PyObject* w, PyObject* g, std::initializer_list<PyObject*> states, Py_ssize_t position) {
@@ -121,7 +116,7 @@ Ref lion(Arguments a) {
 // square_sums(arrays) -> a list of the sums of their squares, or None where one is not contiguous float32 memory
 Ref square_sums(Arguments a) {
   ParameterLists lists(a[0], a[0], {});
-  if (lists.left.object) return lists.nothing();
+  if (lists.left.object) return none();
   std::vector<double> sums(lists.taken.size());
   {
     WithoutLock unlocked;
