@@ -54,6 +54,22 @@ struct CrossEntropy {
   float smoothing;
 };
 
+enum Filter { FILTER_LANCZOS = 1, FILTER_BILINEAR = 2, FILTER_BICUBIC = 3, FILTER_BOX = 4, FILTER_HAMMING = 5 };  // Pillow's
+
+// A box of an image, resized to `full_height` by `full_width`, of which the window at (out_top, out_left) is wanted, perhaps
+// mirrored. Pixels are 1 byte of 1 channel, or 4 bytes of which 3 are channels. Rows are resized before columns, or after them:
+// each rounds to whole numbers.
+struct Resizing {
+  const uint8_t* pixels;
+  int64_t width;  // of the image
+  int channels;
+  int64_t top, left, box_height, box_width;
+  int64_t full_height, full_width;
+  int64_t out_top, out_left, out_rows, out_columns;
+  int filter;
+  bool mirrored, columns_first;
+};
+
 struct ExactTable {
   void (*sgd)(const Parameters&, const Sgd&);          // state: velocity or nullptr
   void (*adam)(const Parameters&, const Adam&);        // state: mean, square, largest square or nullptr
@@ -63,6 +79,8 @@ struct ExactTable {
   void (*scale)(const Parameters&, float factor);        // w, in its memory
   void (*cross_entropy_forward)(const CrossEntropy&, float* probabilities, float* losses);
   void (*cross_entropy_backward)(const CrossEntropy&, const float* probabilities, const float* g, int64_t g_step, float* grad);
+  void (*resize)(const Resizing&, uint8_t* to);
+  void (*look_up)(const uint8_t* values, int64_t count, int64_t channels, const float* tables, float* to);
 };
 
 }  // namespace tinytrain

@@ -587,6 +587,7 @@ Ref empty(Arguments a) {
 }
 
 #include "module_loss.h"
+#include "module_images.h"
 #include "module_updates.h"
 
 const struct {
@@ -692,6 +693,8 @@ PyMethodDef METHODS[] = {
     ENTRY(lion, 10),
     ENTRY(square_sums, 1),
     ENTRY(scale, 2),
+    ENTRY(resize, 6),
+    ENTRY(look_up, 2),
     ENTRY(cross_entropy_forward, 6),
     ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
