@@ -1,8 +1,8 @@
 """Builds the native kernels; all else about the package is in pyproject.toml.
 
-The kernels are two C++ sources, compiled once for every instruction set of the processor family and chosen from at import:
-a wheel runs on older processors than the one that built it. Where there is no compiler the package installs without
-them, and the reference kernels do the work.
+The kernels are two C++ sources, compiled once for every instruction set of the processor family and chosen from at
+import: a wheel runs on older processors than the one that built it. Where there is no compiler the package installs
+without them, and the reference kernels do the work.
 """
 
 from __future__ import annotations

@@ -109,7 +109,10 @@ def test_other_types_and_memory_orders_go_by_definition():
     arrays = [np.ones((4, 6), np.float32).T, np.ones(3), np.ones(3, np.float32)]
     params = [tt.from_numpy(each).requires_grad_() for each in arrays]
     optimizer = optim.SGD(params, lr=0.5)
-    assert find_update("sgd")(arrays, [np.zeros_like(each) for each in arrays], [{}, {}, {}], optimizer.defaults) == [0, 1]
+    assert find_update("sgd")(arrays, [np.zeros_like(each) for each in arrays], [{}, {}, {}], optimizer.defaults) == [
+        0,
+        1,
+    ]
     for param in params:
         param.grad = tt.ones_like(param)
     optimizer.step()

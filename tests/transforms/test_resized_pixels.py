@@ -127,5 +127,11 @@ def test_pipelines_of_another_end_stay_as_they_are():
     class MyCrop(T.RandomResizedCrop):
         pass
 
-    for steps in ([], [T.RandomCrop(8)], [MyCrop(8)], [T.Resize(9), T.Pad(1)], [T.CenterCrop(8), T.RandomHorizontalFlip()]):
+    for steps in (
+        [],
+        [T.RandomCrop(8)],
+        [MyCrop(8)],
+        [T.Resize(9), T.Pad(1)],
+        [T.CenterCrop(8), T.RandomHorizontalFlip()],
+    ):
         assert fused.to_pixels(steps)[:-1] == steps

@@ -141,22 +141,22 @@ class Optimizer:
                 loss = closure()
         update_many = find_update(getattr(self.update, "kernel", None))
         for group in self.param_groups:
-            params = [param for param in group["params"] if param.grad is not None]
-            if not params:
+            held = [(param, grad.array) for param in group["params"] if (grad := param.grad) is not None]
+            if not held:
                 continue
+            params, grads = [param for param, _ in held], [grad for _, grad in held]
             states = [self.state.setdefault(param, {}) for param in params]
             left: Sequence[int] = range(len(params))
             if update_many is not None:
-                arrays = [param.strided_array() for param in params]
-                left = update_many(arrays, [param.grad.array for param in params], states, group)
+                left = update_many([param.strided_array() for param in params], grads, states, group)
             for position in left:
-                self._update_one(params[position], states[position], group)
+                self._update_one(params[position], grads[position], states[position], group)
             for param in params:
                 touch(param)
         return loss
 
-    def _update_one(self, param: Tensor, state: State, group: Group) -> None:
-        grad = _with_dimensions(param.grad.array.copy())
+    def _update_one(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
+        grad = _with_dimensions(grad.copy())
         if group.get("maximize"):
             grad = -grad
         self.update(_with_dimensions(param.strided_array()), grad, state, group)

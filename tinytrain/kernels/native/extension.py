@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from types import ModuleType
 
@@ -14,9 +15,9 @@ def native() -> ModuleType | None:
     if choice == "reference":
         return None
     try:
-        from tinytrain.kernels.native import _native
+        extension = importlib.import_module("tinytrain.kernels.native._native")
     except ImportError:
         return None
-    found = _native.instruction_sets()
-    _native.use(choice if choice in found else found[0])
-    return _native
+    found = extension.instruction_sets()
+    extension.use(choice if choice in found else found[0])
+    return extension

@@ -1,4 +1,4 @@
-"""The cross-entropy of scores (n, c) and class indices in one pass; a form of `tinytrain.ops.cross_entropy` for float32."""
+"""The cross-entropy of float32 scores (n, c) and class indices in one pass; defined in `tinytrain.ops.cross_entropy`."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _remembered(states: list[State], key: str) -> list[Array | None]:
 def _by_step(states: list[State]) -> dict[int, Sequence[int]]:
     """Return the positions of the states by how many steps they have seen; nearly always all are in one place."""
     first = states[0].get("step", 0)
-    if all([state.get("step", 0) == first for state in states]):
+    if all(state.get("step", 0) == first for state in states):
         return {first: range(len(states))}
     positions: dict[int, list[int]] = {}
     for position, state in enumerate(states):

@@ -107,6 +107,6 @@ def _agrees(order: Order, height: int, width: int, new_height: int, new_width: i
     pixels = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     img = Image.fromarray(pixels)
     expected = np.asarray(img.resize((new_width, new_height), Image.Resampling.BILINEAR))
-    size = new_height, new_width
-    found = _resize(img, (0, 0, height, width), size, (0, 0, *size), (_FILTERS[InterpolationMode.BILINEAR], False), order)
+    size, way = (new_height, new_width), (_FILTERS[InterpolationMode.BILINEAR], False)
+    found = _resize(img, (0, 0, height, width), size, (0, 0, *size), way, order)
     return found is not None and np.array_equal(found[:, :, 0], expected)
