@@ -1,4 +1,4 @@
-"""The cross-entropy of float32 scores (n, c) and class indices in one pass; defined in `tinytrain.ops.cross_entropy`."""
+"""The cross-entropy of float32 scores (n, c) and class indices in one pass; see `tinytrain.ops.cross_entropy`."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def clip_grad_norm_(
 
         return tensor(0.0)
     xp = array_module(grads[0].array)
-    arrays = [each.array for each in grads]
+    arrays = [each.strided_array() for each in grads]
     norms = norms_of(arrays) if norm_type == 2 else None
     is_native = norms is not None
     if norms is None:
