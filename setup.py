@@ -7,14 +7,17 @@ without them, and the reference kernels do the work.
 
 from __future__ import annotations
 
+import itertools
+import os
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCE = Path("tinytrain/kernels/native/src")
-FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
+FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 KERNELS = {"kernels.cpp": [], "exact.cpp": ["-ffp-contract=off"]}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 INSTRUCTION_SETS = {
@@ -35,15 +38,26 @@ class BuildKernels(build_ext):
         import numpy
 
         ext.include_dirs = [numpy.get_include(), str(SOURCE)]
-        for name, flags in INSTRUCTION_SETS.items():
-            for source, more_flags in KERNELS.items():
-                ext.extra_objects += self.compiler.compile(
-                    [str(SOURCE / source)],
-                    output_dir=str(Path(self.build_temp) / name),
-                    include_dirs=ext.include_dirs,
-                    extra_preargs=[*FLAGS, *flags, *more_flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
-                    depends=ext.depends,
-                )
+
+        def compile_for(what: tuple[str, str]) -> list[str]:
+            name, source = what
+            return self.compiler.compile(
+                [str(SOURCE / source)],
+                output_dir=str(Path(self.build_temp) / name),
+                include_dirs=ext.include_dirs,
+                extra_preargs=[
+                    *FLAGS,
+                    *INSTRUCTION_SETS[name],
+                    *KERNELS[source],
+                    f"-DTT_ISA={name}",
+                    f'-DTT_NAME="{name}"',
+                ],
+                depends=ext.depends,
+            )
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for objects in pool.map(compile_for, itertools.product(INSTRUCTION_SETS, KERNELS)):
+                ext.extra_objects += objects
         super().build_extension(ext)
 
 
@@ -51,10 +65,10 @@ setup(
     ext_modules=[
         Extension(
             "tinytrain.kernels.native._native",
-            [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp")],
+            [str(SOURCE / "module.cpp"), str(SOURCE / "pool.cpp"), str(SOURCE / "memory.cpp")],
             depends=[str(each) for each in sorted(SOURCE.glob("*"))],
             extra_compile_args=FLAGS,
-            extra_link_args=["-pthread"],
+            extra_link_args=["-pthread", *(["-Wl,-s"] if platform.system() == "Linux" else [])],
             language="c++",
             optional=True,
         )

@@ -32,6 +32,7 @@ FLOORS: list[list[set[str]]] = [
         {"cuda"},
         {"accelerator"},
     ],
+    [{"pending"}],
     [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}],
     [{"pickles"}],
     [{"errors", "registry"}],

@@ -9,27 +9,30 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
+from tinytrain.pending import Pending
 from tinytrain.tape import JointRule, Node, Rule, is_grad_enabled
 from tinytrain.tensor import Replay, Tensor, View, wrap
 
 
 def record(
-    array: Array,
+    array: Array | Pending,
     name: str,
     inputs: tuple[Tensor, ...],
     rules: tuple[Rule, ...] | JointRule,
     saved: tuple[Tensor, ...] = (),
     saves_output: bool = False,
+    takes_pending: bool = False,
 ) -> Tensor:
     """Return a fresh result, recorded where it holds floats and one of its inputs requires gradients.
 
     Args:
-        array: the result; nobody else may hold its memory.
+        array: the result, or what stands for it until it is computed; nobody else may hold its memory.
         name: PyTorch's name of the operation, as in `Mul`.
         inputs: the differentiable operands.
         rules: one callable per input from the output's gradient to the input's, or one for all, `(g, needs)`.
         saved: tensors whose values the rules read.
         saves_output: whether the rules read the result's values.
+        takes_pending: whether the rules understand gradients that are not computed yet.
     """
     result = wrap(array)
     if is_grad_enabled() and result._array.dtype.kind == "f":
@@ -39,7 +42,7 @@ def record(
                 versions = [(each._storage, each._storage.version) for each in saved]
                 if saves_output:
                     versions.append((result._storage, 0))
-                result._node = Node(name, edges, rules, versions)
+                result._node = Node(name, edges, rules, versions, takes_pending)
                 break
     return result
 
@@ -88,7 +91,7 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
         refuse_unrecordable(target)
     is_private = not target._is_strided
     result = values(_old_values(target, is_private) if recording else target)
-    if result.array.shape != target._array.shape:
+    if result.value.shape != target._array.shape:
         raise RuntimeError(
             f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(result.shape)}"
         )
@@ -97,8 +100,8 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
             f"result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}"
         )
     if result is not target:
-        if is_private and not result._is_strided and result.array.dtype == target._array.dtype:
-            target._array = result.array  # nobody shares the old memory: the new takes its place
+        if is_private and not result._is_strided and result.value.dtype == target._array.dtype:
+            target._array = result.value  # nobody shares the old memory: the new takes its place
             touch(target)
         else:
             write(target, ..., result.array)
@@ -136,7 +139,8 @@ def write(target: Tensor, index: Any, values: Any) -> None:
     Raises:
         RuntimeError: the tensor is expanded (elements share memory) or read-only.
     """
-    array = target._array
+    array = target.array
+    target._storage.settle()
     if shares_elements(array) or (isinstance(array, np.ndarray) and not array.flags.writeable):
         raise RuntimeError(
             "unsupported operation: elements of the written-to tensor share a single memory location, "
@@ -150,6 +154,13 @@ def shares_elements(array: Array) -> bool:
     """Return whether an array is expanded: several of its elements are one place in memory."""
     steps = zip(array.strides, array.shape, strict=True)
     return array.size > 0 and any(step == 0 and size > 1 for step, size in steps)
+
+
+def add_to(target: Tensor, number: int | float) -> None:
+    """Add a number to every element in memory; the tape does not hear of it."""
+    array = target.strided_array()
+    array += number
+    touch(target)
 
 
 def touch(target: Tensor) -> None:
@@ -195,7 +206,7 @@ def change_history(target: Tensor, result: Tensor) -> None:
 
 def _old_values(target: Tensor, is_private: bool) -> Tensor:
     """Return a tensor with `target`'s values, in memory of its own, and its place on the tape."""
-    old = wrap(target._array if is_private else target._array.copy(order="K"))
+    old = wrap(target.value if is_private else target.array.copy(order="K"))
     old._node = target.edge()
     return old
 

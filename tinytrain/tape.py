@@ -11,12 +11,14 @@ import functools
 import heapq
 import itertools
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tinytrain.device import Array
+from tinytrain.pending import Pending, plus
 from tinytrain.sums import sum_array
 
 Rule = Callable[[Array], Array]
@@ -28,13 +30,34 @@ _numbers = itertools.count()
 
 
 class Storage:
-    """What tensors that share memory share: how often it was written to, and how often its history was rewritten."""
+    """What tensors that share memory share.
 
-    __slots__ = ("rewrites", "version")
+    Attributes:
+        version: how often the memory was written to.
+        rewrites: how often its history was rewritten.
+        readers: pending values that will read the memory.
+    """
+
+    __slots__ = ("readers", "rewrites", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self.rewrites = 0
+        self.readers: list[weakref.ref[Pending]] | None = None
+
+    def will_be_read_by(self, value: Pending) -> None:
+        """Remember a pending value that reads this memory later."""
+        if self.readers is None:
+            self.readers = []
+        self.readers.append(weakref.ref(value))
+
+    def settle(self) -> None:
+        """Compute what is pending on this memory, before it changes or is shared."""
+        readers, self.readers = self.readers, None
+        for reader in readers or ():
+            value = reader()
+            if value is not None:
+                value.settle()
 
 
 class Node:
@@ -45,9 +68,10 @@ class Node:
         edges: the node of each differentiable input, None where no gradient is wanted.
         rules: one rule per edge, or a joint rule `(g, needs) -> gradients`.
         saved: pairs of a storage whose values the rules read and the version they must still have.
+        takes_pending: whether the rules understand gradients that are not computed yet.
     """
 
-    __slots__ = ("__weakref__", "edges", "hooks", "label", "number", "rules", "saved")
+    __slots__ = ("__weakref__", "edges", "hooks", "label", "number", "rules", "saved", "takes_pending")
 
     def __init__(
         self,
@@ -55,11 +79,13 @@ class Node:
         edges: tuple[Node | None, ...],
         rules: tuple[Rule, ...] | JointRule | None,
         saved: list[tuple[Storage, int]] | tuple[tuple[Storage, int], ...] = (),
+        takes_pending: bool = False,
     ):
         self.label = name
         self.edges = edges
         self.rules = rules
         self.saved = saved
+        self.takes_pending = takes_pending
         self.hooks: dict[int, Hook] | None = None
         self.number = next(_numbers)
 
@@ -93,7 +119,7 @@ class Node:
                 )
         if isinstance(self.rules, tuple):
             return [None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)]
-        return self.rules(g, tuple(edge is not None for edge in self.edges))
+        return self.rules(g, tuple([edge is not None for edge in self.edges]))
 
     def release(self) -> None:
         """Drop the rules and the values they hold; a rule that reads no values can be used again, as in PyTorch."""
@@ -109,12 +135,12 @@ class AccumulateGrad(Node):
     """The end of a path: adds what arrives to a leaf tensor's `grad`.
 
     Args:
-        deliver: called with the whole gradient of the leaf.
+        deliver: called with the whole gradient of the leaf; with True behind it where nobody else holds its memory.
     """
 
     __slots__ = ("deliver", "variable")
 
-    def __init__(self, variable: Any, deliver: Callable[[Array], None]):
+    def __init__(self, variable: Any, deliver: Callable[..., None]):
         super().__init__("AccumulateGrad", (), ())
         self.variable = variable
         self.deliver = deliver
@@ -137,7 +163,8 @@ def propagate(
     """Walk back from `roots`, each with its gradient, and deliver gradients to the leaves.
 
     A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
-    every use of a value before the value itself.
+    every use of a value before the value itself. A gradient that is not computed yet is handed on as it is to a node
+    that understands it; a leaf waits for the end with such a one, for what computes it may be about to be asked for more.
 
     Args:
         roots: nodes and the gradients that start there.
@@ -152,6 +179,7 @@ def propagate(
     captured: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}
     queue: list[tuple[int, Node]] = []
+    waiting: list[tuple[AccumulateGrad, Pending]] = []
 
     def add(node: Node, g: Array) -> None:
         known = gradients.get(node)
@@ -159,13 +187,18 @@ def propagate(
             gradients[node] = g
             heapq.heappush(queue, (-node.number, node))
         else:
-            gradients[node] = known + g
+            gradients[node] = plus(known, g)
 
     for node, g in roots:
         add(node, g)
     while queue:
         node = heapq.heappop(queue)[1]
         g = gradients.pop(node)
+        if isinstance(g, Pending) and not (node.takes_pending and not node.hooks and node not in wanted):
+            if isinstance(node, AccumulateGrad) and not node.hooks and node not in wanted:
+                waiting.append((node, g))
+                continue
+            g = g.settle()
         if node.hooks:
             for hook in list(node.hooks.values()):
                 changed = hook(g)
@@ -181,6 +214,9 @@ def propagate(
                 add(edge, part)
         if not retain_graph:
             node.release()
+    if accumulate:
+        for leaf, g in waiting:
+            leaf.deliver(g.settle(), g.is_private)
     return captured
 
 

@@ -4,7 +4,8 @@ Operations live in `tinytrain.ops`; `ops/methods.py` makes methods of them. Here
 the class and its fields; how results enter the tape is in `tinytrain.recording`.
 
 A freshly computed array may lie in memory in any order (activations are channels-last); people are told that it
-is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides.
+is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides. It may also
+not be computed yet (see `tinytrain.pending`); `Tensor.array` computes it, `Tensor.value` hands it on as it is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module, device, device_of, move
 from tinytrain.handle import RemovableHandle
+from tinytrain.pending import Pending
 from tinytrain.size import Size
 from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
 from tinytrain.tensor_values import TensorValues
@@ -61,6 +63,7 @@ class Tensor(TensorValues):
         "_grad",
         "_hooks",
         "_is_strided",
+        "_moments",
         "_node",
         "_requires_grad",
         "_storage",
@@ -70,8 +73,9 @@ class Tensor(TensorValues):
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
-    _array: Array
+    _array: Array | Pending
     _is_strided: bool
+    _moments: tuple[Array, Array] | None
     _node: Node | None
     _requires_grad: bool
     _grad: Tensor | None
@@ -120,15 +124,35 @@ class Tensor(TensorValues):
     @property
     def array(self) -> Array:
         """The values as a NumPy or CuPy array in whatever memory order; not to be written to."""
+        array = self._array
+        if array.__class__ is not np.ndarray and isinstance(array, Pending):
+            array = self._array = array.settle()
+        return array
+
+    @property
+    def value(self) -> Array | Pending:
+        """The array, or what stands for it until it is computed."""
         return self._array
+
+    @property
+    def moments(self) -> tuple[Array, Array] | None:
+        """Mean and sum of squared deviations per channel, where whoever computed the values took them on the way."""
+        return self._moments if self._storage.version == 0 and not self._is_strided else None
 
     def strided_array(self) -> Array:
         """Return the array with the strides that people are told of, for whatever shares its memory."""
+        array = self.array
         if not self._is_strided:
-            if not self._array.flags.c_contiguous:
-                self._array = array_module(self._array).ascontiguousarray(self._array)
+            if array.flags.c_contiguous:
+                self._storage.settle()
+            else:
+                array = self._array = array_module(array).ascontiguousarray(array)
             self._is_strided = True
-        return self._array
+        return array
+
+    def may_be_read_later(self) -> bool:
+        """Whether a pending value may read this memory: everybody who could change it would compute the value first."""
+        return not self._is_strided
 
     def edge(self) -> Node | None:
         """Return the node that this tensor's gradient goes to, or None where none is wanted."""
@@ -153,19 +177,28 @@ class Tensor(TensorValues):
             edge = view.base.edge()
             self._node = None if edge is None else Node("AsStrided", (edge,), (view.pull,))
 
-    def _accumulate(self, g: Array) -> None:
-        """Take the gradient of a whole backward: run the hooks, then add it to `grad`."""
-        hooks = self._hooks or {}
-        for hook in list(hooks.get("gradient", {}).values()):
-            changed = hook(wrap(g))
-            g = g if changed is None else changed.array
+    def _accumulate(self, g: Array, is_private: bool = False) -> None:
+        """Take the gradient of a whole backward: run the hooks, then add it to `grad`.
+
+        Args:
+            g: the gradient.
+            is_private: whether nobody else holds its memory.
+        """
+        hooks = self._hooks
+        if hooks is not None:
+            for hook in list(hooks.get("gradient", {}).values()):
+                changed = hook(wrap(g))
+                g = g if changed is None else changed.array
+                is_private = False
         if self._grad is None:
-            self._grad = wrap(array_module(g).array(g, order="C"))
+            is_private = is_private and g.flags.c_contiguous
+            self._grad = wrap(g if is_private else array_module(g).array(g, order="C"))
         else:
-            self._grad._array = self._grad._array + g
+            self._grad._array = self._grad.array + g
             self._grad._storage.version += 1
-        for hook in list(hooks.get("accumulated", {}).values()):
-            hook(self)
+        if hooks is not None:
+            for hook in list(hooks.get("accumulated", {}).values()):
+                hook(self)
 
     # Shape, type, place.
 
@@ -224,7 +257,8 @@ class Tensor(TensorValues):
     @property
     def device(self) -> device:
         """The device that the values lie on."""
-        return device_of(self._array)
+        array = self._array
+        return array.device if isinstance(array, Pending) else device_of(array)
 
     @property
     def is_cuda(self) -> bool:
@@ -453,7 +487,7 @@ class Tensor(TensorValues):
             raise RuntimeError(
                 "only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol. Use detach()"
             )
-        copy = self._like(self._array.copy(order="K"))
+        copy = self._like(self.array.copy(order="K"))
         memo[id(self)] = copy
         copy._is_strided = self._is_strided
         copy._requires_grad = self._requires_grad
@@ -484,6 +518,7 @@ def _initialise(tensor: Tensor, array: Array) -> Tensor:
         array = np.asarray(array)
     tensor._array = array
     tensor._is_strided = False
+    tensor._moments = None
     tensor._node = None
     tensor._requires_grad = False
     tensor._grad = None

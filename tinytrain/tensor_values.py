@@ -19,8 +19,12 @@ class TensorValues:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        _array: Array
+        _array: Any
         requires_grad: Any
+
+        @property
+        def array(self) -> Array:
+            """Stand in for the tensor's."""
 
         @property
         def is_cuda(self) -> bool:
@@ -47,11 +51,11 @@ class TensorValues:
         """
         if self._array.size != 1:
             raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
-        return self._array.item()
+        return self.array.item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self._array.tolist()
+        return self.array.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Return the values as a NumPy array that shares the memory.
@@ -94,7 +98,7 @@ class TensorValues:
         if self._array.size != 1:
             how_many = "no values" if self._array.size == 0 else "more than one value"
             raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
-        return bool(self._array.item())
+        return bool(self.array.item())
 
     def __float__(self) -> float:
         return float(self.item())
@@ -105,7 +109,7 @@ class TensorValues:
     def __index__(self) -> int:
         if self._array.dtype.kind == "f" or self._array.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self._array.item())
+        return int(self.array.item())
 
     def __len__(self) -> int:
         if self._array.ndim == 0:
@@ -121,10 +125,10 @@ class TensorValues:
         return self.flip(() if self._array.ndim == 0 else (0,))
 
     def __contains__(self, value: Any) -> bool:
-        found = self._array == (value._array if isinstance(value, TensorValues) else value)
+        found = self.array == (value.array if isinstance(value, TensorValues) else value)
         return bool(found.any())
 
     def __format__(self, spec: str) -> str:
         if self._array.ndim == 0:
-            return format(self._array.item(), spec)
+            return format(self.array.item(), spec)
         return object.__format__(self, spec)

@@ -1,8 +1,9 @@
 """The heavy loops by name: which function computes `conv_forward` for this array on this machine.
 
-A kernel set is a table from kernel names to functions of one signature each. The reference set defines them all,
-for NumPy and CuPy arrays of any dtype; a faster set says which arrays it takes and may lack any name. Sets are
-asked in order, the reference last. `TINYTRAIN_KERNELS=reference` in the environment leaves the reference alone.
+A kernel set is a table from kernel names to functions of one signature each. The reference set defines what must be
+computed, for NumPy and CuPy arrays of any dtype; a faster set says which arrays it takes, may lack any name, and may have
+names of its own for what it does in one go. Sets are asked in order, the reference last. `TINYTRAIN_KERNELS=reference` in
+the environment leaves the reference alone; the name of an instruction set chooses the native kernels for that.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 from tinytrain.device import Array
 from tinytrain.errors import UsageError
+from tinytrain.kernels import native
 from tinytrain.kernels.reference import KERNELS as REFERENCE_KERNELS
+from tinytrain.pending import Pending
 
 ENVIRONMENT_VARIABLE = "TINYTRAIN_KERNELS"
-CHOICES = ("auto", "reference")
+CHOICES = ("auto", "reference", *native.INSTRUCTION_SETS)
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,20 @@ def kernel(name: str, array: Array) -> Callable[..., Any]:
     Raises:
         KeyError: there is no such kernel.
     """
-    key = (name, type(array), array.dtype)
-    found = _chosen.get(key)
+    found = find_kernel(name, array)
     if found is None:
-        found = _chosen[key] = _choose(*key)
+        raise KeyError(f"no kernel is called {name!r}")
     return found
+
+
+def find_kernel(name: str, array: Array | Pending) -> Callable[..., Any] | None:
+    """Return the function that computes the kernel `name` on arrays like this one, None where no set has it."""
+    key = (name, array.__class__, array.dtype)
+    try:
+        return _chosen[key]
+    except KeyError:
+        found = _chosen[key] = _choose(*key)
+        return found
 
 
 def kernels_in_use() -> list[dict[str, Any]]:
@@ -63,11 +75,11 @@ def kernels_in_use() -> list[dict[str, Any]]:
     return [{"set": each.name, "reason": each.reason, "kernels": sorted(each.kernels)} for each in _sets]
 
 
-def _choose(name: str, array_type: type, dtype: Any) -> Callable[..., Any]:
+def _choose(name: str, array_type: type, dtype: Any) -> Callable[..., Any] | None:
     for each in _sets:
         if name in each.kernels and each.takes(array_type, dtype):
             return each.kernels[name]
-    raise KeyError(f"no kernel is called {name!r}")
+    return None
 
 
 def _sets_for(choice: str) -> list[KernelSet]:
@@ -83,8 +95,12 @@ def _sets_for(choice: str) -> list[KernelSet]:
         )
     forced = choice == "reference"
     reason = f"{ENVIRONMENT_VARIABLE}=reference" if forced else "the definition, for NumPy and CuPy arrays of any dtype"
-    return [KernelSet("reference", REFERENCE_KERNELS, lambda array_type, dtype: True, reason)]
+    reference = KernelSet("reference", REFERENCE_KERNELS, lambda array_type, dtype: True, reason)
+    if forced:
+        return [reference]
+    functions, why = native.load_kernels(choice)
+    return [KernelSet("native", functions, native.takes, why), reference]
 
 
 _sets = _sets_for(os.environ.get(ENVIRONMENT_VARIABLE, "auto"))
-_chosen: dict[tuple[str, type, Any], Callable[..., Any]] = {}
+_chosen: dict[tuple[str, type, Any], Callable[..., Any] | None] = {}

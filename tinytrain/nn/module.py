@@ -16,6 +16,8 @@ from tinytrain.tensor import RemovableHandle, Tensor
 
 __all__ = ["Module"]
 
+_TABLES = ("_parameters", "_modules", "_buffers")
+
 Self = TypeVar("Self", bound="Module")
 
 
@@ -107,9 +109,11 @@ class Module:
         self._transient_buffers.discard(name)
 
     def __getattr__(self, name: str) -> Any:
-        for table in ("_parameters", "_buffers", "_modules"):
-            if name in self.__dict__.get(table, ()):
-                return self.__dict__[table][name]
+        own = self.__dict__
+        for table in _TABLES:
+            held = own.get(table)
+            if held is not None and name in held:
+                return held[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:

@@ -12,6 +12,7 @@ from tinytrain.nn import functional as F
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
 from tinytrain.ops.creation import ones, tensor, zeros
+from tinytrain.recording import add_to
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
@@ -140,10 +141,10 @@ class _BatchNorm(_RunningNorm):
             self.eps,
         )
 
-    @no_grad
     def _count_batch(self) -> None:
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        count = self.num_batches_tracked
+        if count is not None:
+            add_to(count, 1)  # an op in place costs as much as all else of a small layer
 
 
 class BatchNorm1d(_BatchNorm):

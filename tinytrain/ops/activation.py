@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from tinytrain.device import Array, array_module
 from tinytrain.generator import generator_of
+from tinytrain.ops.fusion import CLIP, HARDSWISH, LEAKY, RELU, pending_activation
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor
@@ -45,6 +46,9 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """
     if inplace:
         return rewrite(input, relu)
+    waiting = pending_activation(input, "Relu", RELU)
+    if waiting is not None:
+        return waiting
     x = input.array
     if x.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
@@ -61,6 +65,9 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     """Return `input` where it is positive, `negative_slope * input` elsewhere."""
     if inplace:
         return rewrite(input, lambda old: leaky_relu(old, negative_slope))
+    waiting = pending_activation(input, "LeakyRelu", LEAKY, float(negative_slope))
+    if waiting is not None:
+        return waiting
     x = floats(input, "leaky_relu")
     xp = array_module(x)
     slope = float(negative_slope)
@@ -151,6 +158,9 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
         raise ValueError(f"hardtanh: `min_val` (={min_val}) must be at most `max_val` (={max_val})")
     if inplace:
         return rewrite(input, lambda old: hardtanh(old, min_val, max_val))
+    waiting = pending_activation(input, "Hardtanh", CLIP, min_val, max_val)
+    if waiting is not None:
+        return waiting
     x = input.array
     if x.dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
@@ -172,6 +182,9 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `input * hardsigmoid(input)`; Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
     if inplace:
         return rewrite(input, hardswish)
+    waiting = pending_activation(input, "Hardswish", HARDSWISH)
+    if waiting is not None:
+        return waiting
     x = floats(input, "hardswish")
     xp = array_module(x)
 

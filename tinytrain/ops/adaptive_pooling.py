@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinytrain.device import Array
-from tinytrain.kernels import kernel
+from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
-from tinytrain.kernels.reference.windows import axis_taps
+from tinytrain.kernels.reference.windows import axis_taps, to_channels_first
 from tinytrain.ops.common import to_tuple
 from tinytrain.ops.pooling import Pooled
 from tinytrain.ops.windows import flat_indices, mean_over_windows
@@ -134,12 +135,28 @@ def averaging(size: int, out_size: int) -> tuple[list[Tap], np.ndarray]:
 def _adaptive_avg_pool(num_axes: int, input: Tensor, output_size: OutputSize) -> Tensor:
     name = f"adaptive_avg_pool{num_axes}d"
     size, out_size = _sizes(name, num_axes, input, output_size)
+    if max(out_size) == 1 and input.ndim == num_axes + 2 < 5:
+        mean = find_kernel("mean_of_pixels", input.value)
+        if mean is not None:
+            return _mean_of_pixels(input, mean, size)
     maps, divisor = [], np.ones((), np.int64)
     for n, out in zip(size, out_size, strict=True):
         taps, length = averaging(n, out)
         maps.append((out, taps))
         divisor = divisor[..., None] * length
     return mean_over_windows(input, num_axes, maps, divisor, f"AdaptiveAvgPool{num_axes}D")
+
+
+def _mean_of_pixels(input: Tensor, mean: Callable[..., Array], size: tuple[int, ...]) -> Tensor:
+    """Return the average over whole images, which is read off `input` while that is computed."""
+    x = input.value
+
+    def rule(g: Array) -> Array:
+        spread = np.empty((x.shape[0], *size, x.shape[1]), g.dtype)
+        spread[...] = (g / g.dtype.type(prod(size))).reshape(x.shape[0], *(1,) * len(size), x.shape[1])
+        return to_channels_first(spread)
+
+    return record(mean(x), f"AdaptiveAvgPool{len(size)}D", (input,), (rule,))
 
 
 def _adaptive_max_pool(num_axes: int, input: Tensor, output_size: OutputSize, return_indices: bool) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import array_module
 from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type
+from tinytrain.ops.fusion import pending_sum
 from tinytrain.ops.output import accepts_out
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
@@ -54,6 +55,10 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """
     if alpha != 1:
         other = _scaled(input, other, alpha)
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        waiting = pending_sum(input, other)
+        if waiting is not None:
+            return waiting
     a, b = operands(input, other)
     out = a.array + _checked(a, b).array
     return record(

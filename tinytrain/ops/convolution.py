@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinytrain.device import Array
-from tinytrain.kernels import kernel
+from tinytrain.kernels import find_kernel, kernel
 from tinytrain.ops.common import same_device, to_tuple
+from tinytrain.pending import Pending, settled
 from tinytrain.recording import record
+from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor
 
 __all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
@@ -159,6 +163,88 @@ def _convolve(
     dilation: Ints,
     groups: int,
 ) -> Tensor:
+    arguments = _checked_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
+    is_batch = input.ndim == num_axes + 2
+    x = input.value if is_batch else input.array[None]
+    w = weight.array
+    both = find_kernel("conv_gradients", x) if num_axes < 3 else None
+    moments = None
+    if both is not None and bias is None and is_grad_enabled():
+        # A convolution without bias is nearly always followed by a normalisation.
+        y, moments = kernel("conv_with_moments", x)(x, w, *arguments)
+    else:
+        y = kernel("conv_forward", x)(x, w, *arguments, None if bias is None else bias.array)
+
+    def rule(g: Array | Pending, needs: tuple[bool, ...]) -> tuple[Array | Pending | None, ...]:
+        if both is not None and is_batch:
+            grads = both(g, x, w, *arguments, needs)
+        else:
+            if not is_batch:
+                g = settled(g)[None]
+            g_x = kernel("conv_input_grad", g)(g, w, x.shape, *arguments) if needs[0] else None
+            g_w = kernel("conv_weight_grad", g)(g, x, w.shape, *arguments) if needs[1] else None
+            grads = (g_x if is_batch or g_x is None else g_x[0], g_w)
+        if bias is None:
+            return grads
+        return *grads, kernel("conv_bias_grad", g)(g) if needs[2] else None
+
+    operands = (input, weight) if bias is None else (input, weight, bias)
+    result = record(
+        y if is_batch else y[0], "Convolution", operands, rule, saved=(input, weight), takes_pending=both is not None
+    )
+    result._moments = moments
+    return result
+
+
+_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+"""Arguments that have passed all checks, by everything that the checks look at: checking costs more than looking up."""
+_MOST_CHECKED = 4096
+
+
+def _checked_arguments(
+    name: str,
+    num_axes: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+) -> tuple[Any, ...]:
+    """Return `(strides, padding pairs, dilations, groups)` of a convolution whose operands fit together."""
+    key: tuple[Any, ...] | None = None
+    if isinstance(input, Tensor) and isinstance(weight, Tensor) and type(weight.value) is np.ndarray:
+        x, w = input.value, weight.value
+        b = bias.value if isinstance(bias, Tensor) else bias
+        options = (stride, padding, dilation, groups)
+        key = (name, *map(type, options), *options, x.__class__, x.shape, x.dtype, w.shape, w.dtype)
+        key += (b,) if b is None else (getattr(b, "__class__", None), getattr(b, "shape", 0), getattr(b, "dtype", 0))
+        try:
+            found = _checked.get(key)
+        except TypeError:  # a list among the arguments
+            key = found = None
+        if found is not None:
+            return found
+    arguments = _check_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
+    if key is not None:
+        if len(_checked) >= _MOST_CHECKED:
+            _checked.clear()
+        _checked[key] = arguments
+    return arguments
+
+
+def _check_arguments(
+    name: str,
+    num_axes: int,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+) -> tuple[Any, ...]:
     _check_operands(name, num_axes, input, weight, bias, groups)
     strides = _at_least(name, "stride", to_tuple(stride, num_axes, "stride"), 1)
     dilations = _at_least(name, "dilation", to_tuple(dilation, num_axes, "dilation"), 1)
@@ -182,25 +268,7 @@ def _convolve(
                 f"{name}: the kernel must not be larger than the padded input; got kernel size {kernel_size} with "
                 f"`dilation` {list(dilations)} and input size {list(size)} with `padding` {padding!r}"
             )
-
-    is_batch = input.ndim == num_axes + 2
-    x = input.array if is_batch else input.array[None]
-    w = weight.array
-    arguments = (strides, pairs, dilations, groups)
-    y = kernel("conv_forward", x)(x, w, *arguments, None if bias is None else bias.array)
-
-    def rule(g: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-        if not is_batch:
-            g = g[None]
-        g_x = kernel("conv_input_grad", g)(g, w, x.shape, *arguments) if needs[0] else None
-        g_w = kernel("conv_weight_grad", g)(g, x, w.shape, *arguments) if needs[1] else None
-        grads = (g_x if is_batch or g_x is None else g_x[0], g_w)
-        if bias is None:
-            return grads
-        return *grads, kernel("conv_bias_grad", g)(g) if needs[2] else None
-
-    operands = (input, weight) if bias is None else (input, weight, bias)
-    return record(y if is_batch else y[0], "Convolution", operands, rule, saved=(input, weight))
+    return strides, tuple(pairs), dilations, groups
 
 
 def _convolve_transposed(

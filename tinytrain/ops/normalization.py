@@ -13,8 +13,10 @@ from tinytrain import kernels
 from tinytrain.device import Array, array_module
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import same_device
-from tinytrain.recording import record, write
-from tinytrain.tape import unbroadcast
+from tinytrain.ops.fusion import watch
+from tinytrain.pending import Pending
+from tinytrain.recording import record, touch, write
+from tinytrain.tape import is_grad_enabled, unbroadcast
 from tinytrain.tensor import Tensor
 
 __all__ = [
@@ -59,6 +61,12 @@ def batch_norm(
     x = floats(input, "batch_norm")
     if training:
         _refuse_single_value(x.shape)
+    elif running_mean is None or running_var is None:
+        raise RuntimeError("batch_norm: Expected running_mean and running_var to be defined in evaluation mode")
+    if input.may_be_read_later() and x.size:
+        result = _waiting_batch_norm(input, x, running_mean, running_var, weight, bias, training, momentum, eps)
+        if result is not None:
+            return result
     if x.size == 0:
         return _of_nothing(input, weight, bias)
     if x.ndim < 2:
@@ -73,8 +81,8 @@ def batch_norm(
         _move_towards(running_mean, mean, momentum)
         _move_towards(running_var, m2 / (count - 1), momentum)
     else:
-        if running_mean is None or running_var is None:
-            raise RuntimeError("batch_norm: Expected running_mean and running_var to be defined in evaluation mode")
+        assert running_mean is not None
+        assert running_var is not None
         xp = array_module(x)
         dtype = xp.promote_types(x.dtype, xp.float32)
         mean = running_mean.array.astype(dtype)
@@ -91,6 +99,63 @@ def batch_norm(
 
     saved = (input,) if weight is None else (input, weight)
     return record(y, "NativeBatchNorm", _given(input, weight, bias), rule, saved=saved)
+
+
+def _waiting_batch_norm(
+    input: Tensor,
+    x: Array,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor | None:
+    """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these values."""
+    normalize = kernels.find_kernel("normalize_batch" if training else "normalize_by", x)
+    if normalize is None or x.ndim < 2:
+        return None
+    # Vectors that do not fit go the long way, where they are told why.
+    shape, strides = x.shape[1:2], (x.itemsize,)
+    vectors: list[Array | None] = []
+    for each in (running_mean, running_var, weight, bias):
+        if each is None:
+            vectors.append(None)
+            continue
+        vector = each.array
+        if vector.dtype != x.dtype or vector.shape != shape or vector.strides != strides or type(vector) is not type(x):
+            return None
+        vectors.append(vector)
+    *running, w, b = vectors
+    if training:
+        found = normalize(x, input.moments, w, b, eps, *running, momentum)
+    else:
+        found = normalize(x, w, b, eps, *running)
+    if found is None:
+        return None
+    y, mean, rstd = found
+    if training:
+        for each in (running_mean, running_var):
+            if each is not None:
+                touch(each)
+    elif is_grad_enabled():
+        mean = mean.copy()  # the running one may move before the gradients come
+    watch(y, input)
+    gradients = kernels.find_kernel("batch_norm_gradients", x)
+    assert gradients is not None
+
+    def rule(g: Array | Pending, needs: tuple[bool, ...]) -> list[Array | Pending | None]:
+        grad_x, grad_w, grad_b = gradients(g, x, mean, rstd, w, training)
+        return [
+            grad_x if needs[0] else None,
+            *([] if w is None else [grad_w]),
+            *([] if b is None else [grad_b]),
+        ]
+
+    saved = (input,) if weight is None else (input, weight)
+    inputs = _given(input, weight, bias)
+    return record(y, "NativeBatchNorm", inputs, rule, saved=saved, takes_pending=True)
 
 
 def instance_norm(

@@ -238,7 +238,7 @@ def _max_pool(
     size = input.shape[-num_axes:]
     out_size = num_windows(name, size, *window, ceil_mode)
     is_batch = input.ndim == num_axes + 2
-    x = input.array if is_batch else input.array[None]
+    x = input.value if is_batch else input.array[None]
     wants_grad = input.requires_grad and is_grad_enabled()
     y, winners = kernel("max_pool_forward", x)(x, out_size, *window, return_indices or wants_grad)
 

@@ -13,11 +13,20 @@ constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in
 constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
 constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
 
+// Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
+// With a power of two all the lines wanted would compete for a few places of the first cache.
+static int64_t odd_pitch(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
 // A 1x1 kernel with stride 1 sees pixels only: one row of all of them.
 static Geometry flattened(Geometry g) {
   bool is_pointwise = g.kh == 1 && g.kw == 1 && g.sh == 1 && g.sw == 1 && g.ph == 0 && g.pw == 0 && g.oh == g.h && g.ow == g.w;
   if (is_pointwise) g.w = g.ow = g.pixels(), g.n = g.h = g.oh = 1;
   return g;
+}
+
+// What a convolution has to do, as `parallel_if_worth` counts.
+static int64_t work_of(const Geometry& g) {
+  return g.pixels() * g.c + g.out_pixels() * g.o * (1 + g.kh * g.kw * (g.c / g.groups) / 16);
 }
 
 // Some rows or columns of one image each, covering an (n, h, w) batch.
@@ -66,18 +75,16 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const Ranges ranges(og, bands.count() * g.groups);
 
   Block packed(g.groups * ranges.panels * depth * PANEL);
-  parallel(g.groups * ranges.panels, [&](int64_t piece) {
+  parallel_if_worth(g.o * depth, g.groups * ranges.panels, [&](int64_t piece) {
     int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
-    for (int64_t tap = 0; tap < taps; tap++)
-      pack_panel(w + (group * og + first) * depth + tap, taps, depth, cg, std::min<int64_t>(og - first, PANEL),
-                 packed.get() + (piece * taps + tap) * cg * PANEL);
+    pack_filters(w + (group * og + first) * depth, cg, taps, (int)std::min<int64_t>(og - first, PANEL),
+                 packed.get() + piece * depth * PANEL);
   });
 
   const int64_t pitch = g.c;
   const bool in_place = taps == 1 && g.ph == 0 && g.pw == 0 && x.plain() && g.oh == g.h && g.ow == g.w;
   Block slots(moments.mean ? bands.count() * 2 * g.o : 1);
-  parallel(bands.count() * ranges.count, [&](int64_t piece) {
-    const int64_t band = piece / ranges.count, range = piece % ranges.count;
+  auto compute = [&](int64_t band, int64_t range, bool is_next_ours) {
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
                     (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
@@ -91,6 +98,17 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
       read_window(in, g.h, g.w, to, pitch,
                   [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, pitch); });
       source = to;
+    }
+    Ahead ahead;
+    if (is_next_ours) {
+      const Window next = bands.at(band + 1);
+      const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
+      if (g.h == 1)
+        ahead.add(x.x + next.left * x.step, next.columns * x.step);
+      else
+        ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
+      ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o);
+      ahead.spread(g.groups * (ranges.each * out.rows * ((out.columns + MAX_ROWS - 1) / MAX_ROWS)));
     }
     const int num_runs = (int)(merge ? g.kh : taps);
     const int64_t length = merge ? g.kw * cg : cg;
@@ -109,7 +127,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
           Runs runs{source + r * g.sh * row + group * cg, g.sw * step, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs,
                     length};
           float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
-          multiply_panel(runs, out.columns, c, g.o, columns, false);
+          multiply_panel(runs, out.columns, c, g.o, columns, false, ahead);
         }
         for (int64_t r = 0; r < out.rows && bias; r++) {
           float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
@@ -124,6 +142,12 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
         }
       }
     }
+  };
+  // Several bands in one piece, so that the next one's memory can be fetched while this one is computed.
+  const int64_t together = std::clamp<int64_t>(bands.count() / 64, 1, 8), groups = (bands.count() + together - 1) / together;
+  parallel_if_worth(work_of(g), groups * ranges.count, [&](int64_t piece) {
+    const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
+    for (int64_t band = first; band < last; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
   if (moments.mean)
     merge_moments(slots.get(), bands.count(), g.o, [&](int64_t band) { return bands.pixels(band); }, moments);
@@ -133,7 +157,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
 // reverse where they are merged, for a gradient is read from the left while the kernel goes to the right.
 static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
-  parallel(g.groups * panels, [&](int64_t piece) {
+  parallel_if_worth(g.c * og * taps, g.groups * panels, [&](int64_t piece) {
     int64_t group = piece / panels, first = piece % panels * PANEL;
     for (int64_t tap = 0; tap < taps; tap++) {
       int64_t place = reverse ? tap / g.kw * g.kw + (g.kw - 1 - tap % g.kw) : tap;
@@ -151,7 +175,7 @@ static int64_t down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 
 // with `pitch` floats a pixel. `first_panel` to `last_panel` of each group.
 static void band_input_grad(const Geometry& g, const Window& band, const Window& from, const float* source, int64_t pitch,
                             const float* packed, int64_t panels, int64_t first_panel, int64_t last_panel, bool merge,
-                            const GradSink& sink, float* sum, float* sum_y) {
+                            const GradSink& sink, float* sum, float* sum_y, Ahead& ahead) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, row = from.columns * pitch;
   const int64_t length = merge ? g.kw * og : og;
   const Offsets a_offset(SCRATCH_RUNS, taps), b_offset(SCRATCH_PLACES, taps);
@@ -179,7 +203,7 @@ static void band_input_grad(const Geometry& g, const Window& band, const Window&
           }
           const int64_t count = (band.columns - phase + g.sw - 1) / g.sw;
           Runs runs{source + group * og, pitch, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs, length};
-          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false);
+          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false, ahead);
         }
         const int64_t first = (band.image * g.h + y) * g.w + band.left;
         finish_grads(sink, first, 1, band.columns, channel, columns, sum, sum_y);
@@ -204,9 +228,10 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
   Block packed(g.groups * ranges.panels * taps * og * PANEL);
   pack_turned(g, w, merge, ranges.panels, packed.get());
   Block slots(sink.y ? bands.count() * 2 * g.c : 1);
-  parallel(bands.count() * ranges.count, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), bands.count() * ranges.count, [&](int64_t piece) {
     const int64_t range = piece % ranges.count;
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
+    Ahead ahead;
     float* source = scratch(SCRATCH_GRAD, from.rows * from.columns * g.o + VL);
     read_window(from, g.oh, g.ow, source, g.o,
                 [&](int64_t first, int64_t count, float* at) { read_grads(grads, first, count, g.o, at, g.o); });
@@ -219,7 +244,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
         std::fill(sum + g.c + from_channel, sum + g.c + until, 0.0f);
       }
     band_input_grad(g, band, from, source, g.o, packed.get(), ranges.panels, first_panel, last_panel, merge, sink, sum,
-                    sum + g.c);
+                    sum + g.c, ahead);
   });
   if (sink.y) {
     add_pieces(slots.get(), bands.count(), 2 * g.c, g.c, sink.sum);
@@ -230,33 +255,39 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
 // A weight gradient gathered as [group][tap][input channel][output channel] becomes (o, c / groups, kh, kw), the partial
 // sums of `parts` pieces added in their order.
 static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t count, float* grad_w) {
-  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  parallel(g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
-    const int64_t group = piece / ((og + PANEL - 1) / PANEL), first = piece % ((og + PANEL - 1) / PANEL) * PANEL;
-    const int64_t until = std::min<int64_t>(first + PANEL, og);
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = 0; c < cg; c++) {
-        const float* from = parts + ((group * taps + tap) * cg + c) * og;
-        for (int64_t o = first; o < until; o += VL) {
-          const int64_t left = until - o;
-          vec sum = {};
-          for (int64_t part = 0; part < count; part++) sum += load_some(from + part * size + o, left);
-          float values[VL];
-          store(values, sum);
-          for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++)
-            grad_w[((group * og + o + k) * cg + c) * taps + tap] = values[k];
-        }
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps, length = cg * taps;
+  const int64_t strips = (og + VL - 1) / VL;
+  parallel_if_worth(size * count, g.groups * strips, [&](int64_t piece) {
+    const int64_t group = piece / strips, first = piece % strips * VL, num_o = std::min<int64_t>(VL, og - first);
+    float* to = grad_w + (group * og + first) * length;
+    for (int64_t at = 0, c = 0, tap = 0; at < length; at += VL) {
+      vec rows[VL];
+      for (int i = 0; i < VL; i++) {
+        rows[i] = (vec){};
+        if (at + i >= length) continue;
+        const float* from = parts + ((group * taps + tap) * cg + c) * og + first;
+        for (int64_t part = 0; part < count; part++) rows[i] += load_some(from + part * size, num_o);
+        if (++tap == taps) tap = 0, c++;
       }
+      transpose(rows);
+      for (int64_t k = 0; k < num_o; k++) store_some(to + k * length + at, rows[k], length - at);
+    }
   });
 }
 
-// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly.
-static int64_t num_parts(int64_t bands) { return std::clamp<int64_t>(bands / 4, 1, 16); }
+// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly. A power of two,
+// which most numbers of cores divide.
+static int64_t num_parts(int64_t bands) {
+  int64_t parts = 1;
+  while (parts < 16 && 4 * parts <= bands) parts *= 2;
+  return parts;
+}
 
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  const bool merge = taps_merge(g);
+  const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
+  const int64_t x_pitch = merge ? g.c : odd_pitch(g.c);
   const Bands bands(g.n, g.oh, g.ow);
   // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
@@ -264,7 +295,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const int64_t num_ranges = (panels + each - 1) / each;
   const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
   Block sums(parts * size);
-  parallel(parts * num_ranges, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
     const int64_t part = piece / num_ranges, range = piece % num_ranges;
     const int64_t first_panel = range * each, last_panel = std::min(panels, (range + 1) * each);
     const int64_t first_column = first_panel * PANEL, num_columns = std::min(og, last_panel * PANEL) - first_column;
@@ -278,20 +309,15 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       const Window out = bands.at(band);
       const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
                       (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
-      const int64_t row = in.columns * g.c, pixels = out.rows * out.columns;
+      const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
+      Ahead ahead;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
-      read_window(in, g.h, g.w, source, g.c,
-                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
+      read_window(in, g.h, g.w, source, x_pitch,
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, x_pitch); });
       // Only the range's columns of the gradient, of each group.
-      const int64_t pitch = g.groups == 1 ? num_columns : g.o;
+      const int64_t width = g.groups == 1 ? num_columns : g.o, pitch = odd_pitch(width);
       float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
-      GradSource wanted = grads;
-      if (g.groups == 1 && num_columns != g.o) {
-        wanted.g += first_column, wanted.of.x += first_column;
-        for (const float** each_vector : {&wanted.alpha, &wanted.beta, &wanted.gamma, &wanted.of.scale, &wanted.of.shift})
-          if (*each_vector) *each_vector += first_column;
-      }
-      read_grads(wanted, bands.first(out), pixels, pitch, g_rows, pitch);
+      read_grads(g.groups == 1 ? from_channel(grads, first_column) : grads, bands.first(out), pixels, width, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
       const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;
@@ -301,10 +327,10 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
           const float* b = g_rows + (g.groups == 1 ? panel * PANEL - first_column : group * og + panel * PANEL);
           for (int64_t run = 0; run < num_runs; run++) {
             const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
-            Runs runs{source + kh * g.dh * row + kw * g.dw * g.c + group * cg, 1, g.sw * g.c, b, pitch,
+            Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, 1, g.sw * x_pitch, b, pitch,
                       a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
             float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
-            multiply_panel(runs, height, at, og, columns, add);
+            multiply_panel(runs, height, at, og, columns, add, ahead);
           }
         }
     }
@@ -318,11 +344,11 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   const Geometry g = flattened(given);
   const int64_t size = g.c * g.o;
   const Bands bands(g.n, g.h, g.w);
-  const int64_t panels = (g.c + PANEL - 1) / PANEL, o_panels = (g.o + PANEL - 1) / PANEL;
+  const int64_t panels = (g.c + PANEL - 1) / PANEL;
   const int64_t parts = num_parts(bands.count());
   Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
   pack_turned(g, w, true, panels, packed.get());
-  parallel(parts, [&](int64_t part) {
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
     float* to = sums.get() + part * size;
     float* sum = slots.get() + part * 2 * g.c;
     std::fill(sum, sum + 2 * g.c, 0.0f);
@@ -331,19 +357,32 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
       const Window at = bands.at(band);
       const int64_t pixels = at.rows * at.columns, first = bands.first(at), none = 0;
-      float* g_rows = scratch(SCRATCH_GRAD, pixels * g.o + PANEL);
-      read_grads(grads, first, pixels, g.o, g_rows, g.o);
+      Ahead ahead;
+      if (band + 1 < bands.count() * (part + 1) / parts) {
+        const int64_t next = first + pixels, count = bands.pixels(band + 1);
+        ahead.add(grads.g + next * grads.step, count * grads.step);
+        if (!grads.plain()) ahead.add(grads.of.x + next * grads.of.step, count * grads.of.step);
+        ahead.add(x.x + next * x.step, count * x.step);
+        if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);
+        if (sink.y && sink.y != x.x) ahead.add(sink.y + next * sink.y_step, count * sink.y_step);
+        ahead.add(sink.to + next * sink.step, count * sink.step);
+        ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
+      }
+      const int64_t pitch = odd_pitch(g.o);
+      float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
+      read_grads(grads, first, pixels, g.o, g_rows, pitch);
       const float* source = x.x + first * x.step;
       int64_t step = x.step;
-      if (!x.plain()) {
-        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + VL);
-        read_pixels(x, first, pixels, g.c, rows, g.c);
-        source = rows, step = g.c;
+      if (!x.plain() || g.c % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
+        step = odd_pitch(g.c);
+        float* rows = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
+        read_pixels(x, first, pixels, g.c, rows, step);
+        source = rows;
       }
-      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c);
-      for (int64_t panel = 0; panel < o_panels; panel++) {
-        Runs runs{source, 1, step, g_rows + panel * PANEL, g.o, &none, &none, 1, pixels};
-        multiply_panel(runs, g.c, to + panel * PANEL, g.o, (int)std::min<int64_t>(g.o - panel * PANEL, PANEL), add);
+      band_input_grad(g, at, at, g_rows, pitch, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
+      for (int64_t panel = 0; panel < panels; panel++) {
+        Runs runs{g_rows, 1, pitch, source + panel * PANEL, step, &none, &none, 1, pixels};
+        multiply_panel(runs, g.o, to + panel * PANEL, g.c, (int)std::min<int64_t>(g.c - panel * PANEL, PANEL), add, ahead);
       }
     }
   });
@@ -351,7 +390,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
     add_pieces(slots.get(), parts, 2 * g.c, g.c, sink.sum);
     add_pieces(slots.get() + g.c, parts, 2 * g.c, g.c, sink.sum_y);
   }
-  unpack_weight_grad(g, sums.get(), parts, grad_w);
+  add_pieces(sums.get(), parts, size, size, grad_w);
 }
 
 }  // namespace TT_ISA

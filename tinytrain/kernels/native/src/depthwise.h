@@ -9,8 +9,6 @@
 
 namespace TT_ISA {
 
-constexpr int64_t BAND_BYTES = 64 << 10;  // of scratch for one block of channels
-
 // Zeros and pixels of a window, blocked by channels; `Read(first, count, to, pitch, vector_step)`.
 template <class Read>
 static void read_blocks(const Window& at, int64_t h, int64_t w, int64_t blocks, float* to, Read&& read) {
@@ -35,22 +33,23 @@ static void read_blocks(const Window& at, int64_t h, int64_t w, int64_t blocks, 
   }
 }
 
-// Rows of bands: as many as fit into BAND_BYTES with what surrounds them.
-static Bands depthwise_bands(int64_t n, int64_t h, int64_t w, int64_t row_floats, int64_t stride) {
-  Bands bands(n, h, w);
-  bands.columns = w, bands.across = 1;
-  bands.rows = std::clamp<int64_t>(BAND_BYTES / (int64_t)(4 * std::max<int64_t>(row_floats * stride, 1)) - 2, 2, 32);
-  bands.rows = std::max<int64_t>(std::min(bands.rows, h), 1);
-  bands.down = (h + bands.rows - 1) / bands.rows;
-  bands.rows = std::max<int64_t>((h + bands.down - 1) / bands.down, 1);
-  return bands;
+// Writes `count` pixels from pixel `first`, which lie blocked by channels, to where pixels lie whole: line after line, as
+// memory likes it.
+static void write_blocks(const float* from, int64_t apart, int64_t first, int64_t count, int64_t c, float* to, int64_t step) {
+  to += first * step;
+  for (int64_t p = 0; p < count; p++, from += VL, to += step)
+    for (int64_t i = 0, j = 0; i < c; i += VL, j += apart) store_some(to + i, load(from + j), c - i);
 }
 
-// Weights as [tap][block][VL], zeros behind the last channel.
-static void pack_depthwise(const float* w, int64_t c, int64_t taps, int64_t blocks, float* to) {
-  std::memset(to, 0, taps * blocks * VL * sizeof(float));
-  for (int64_t i = 0; i < c; i++)
-    for (int64_t tap = 0; tap < taps; tap++) to[tap * blocks * VL + i] = w[i * taps + tap];
+// Bands of whole rows: as many as leave all channels of input and output in the core's own cache.
+static Bands depthwise_bands(int64_t n, int64_t h, int64_t w, int64_t row_floats) {
+  Bands bands(n, h, w);
+  bands.columns = w, bands.across = 1;
+  bands.rows = std::clamp<int64_t>(NEAR_FLOATS / 2 / std::max<int64_t>(row_floats, 1), 4, 32);
+  bands.rows = std::max<int64_t>(std::min(bands.rows, h), 1);
+  bands.down = (h + bands.rows - 1) / bands.rows;
+  bands.rows = std::max<int64_t>((h + bands.down - 1) / std::max<int64_t>(bands.down, 1), 1);
+  return bands;
 }
 
 struct TapList {
@@ -59,76 +58,114 @@ struct TapList {
   const vec* w;
 };
 
-// A row of results, and the moments' running sums of what is `shift` apart.
-template <int N>
-static void depthwise_row(const TapList& taps, const float* from, int64_t step, int64_t count, float* to, int64_t to_step,
-                          int64_t left, const float* bias, vec shift, vec& sum, vec& square) {
-  const int n = N ? N : taps.count;
-  vec w[N ? N : 1];
-  int64_t offset[N ? N : 1];
-  for (int t = 0; t < N; t++) w[t] = taps.w[t], offset[t] = taps.offset[t];
-  const vec start = bias ? load_some(bias, left) : (vec){};
-  for (int64_t i = 0; i < count; i++) {
-    const float* at = from + i * step;
-    vec a = start, b = {};
-#pragma GCC unroll 26
-    for (int t = 0; t < n; t++) {
-      const vec product = load(at + (N ? offset[t] : taps.offset[t])) * (N ? w[t] : taps.w[t]);
-      if (t & 1) b += product;
-      else a += product;
-    }
-    a += b;
-    store_some(to + i * to_step, a, left);
-    const vec d = a - shift;
+// Sums about `shift`, a value of the band itself: M2 is right to n times the rounding, whatever the mean is.
+struct Gathered {
+  vec shift = {}, sum = {}, square = {};
+  void add(vec v) {
+    const vec d = v - shift;
     sum += d;
     square += d * d;
   }
+};
+
+static void depthwise_row(const TapList& taps, const float* from, int64_t step, int64_t count, float* to, vec start,
+                          Gathered& gathered) {
+  for (int64_t i = 0; i < count; i++) {
+    vec a = start;
+    for (int t = 0; t < taps.count; t++) a += load(from + i * step + taps.offset[t]) * taps.w[t];
+    store(to + i * VL, a);
+    gathered.add(a);
+  }
+}
+
+// A row of results of a K x K kernel with dilation 1, R results at a time so that what they share is loaded once.
+template <int K, int S, int R>
+static void depthwise_square_row(const TapList& taps, const float* from, int64_t row, int64_t count, float* to, vec start,
+                                 Gathered& gathered) {
+  vec w[K * K];
+  for (int t = 0; t < K * K; t++) w[t] = taps.w[t];
+  int64_t i = 0;
+  for (; i + R <= count; i += R) {
+    vec sum[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) sum[r] = start;
+#pragma GCC unroll 5
+    for (int y = 0; y < K; y++)
+#pragma GCC unroll 16
+      for (int x = 0; x < (R - 1) * S + K; x++) {
+        const vec v = load(from + i * S * VL + y * row + x * VL);
+#pragma GCC unroll 4
+        for (int r = 0; r < R; r++)
+          if (x - r * S >= 0 && x - r * S < K) sum[r] += v * w[y * K + x - r * S];
+      }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; r++) {
+      store(to + (i + r) * VL, sum[r]);
+      gathered.add(sum[r]);
+    }
+  }
+  depthwise_row(taps, from + i * S * VL, S * VL, count - i, to + i * VL, start, gathered);
 }
 
 static void conv_forward_depthwise(const Geometry& g, const Source& x, const float* w, const float* bias, float* y,
                                    Moments moments) {
   const int64_t taps = g.kh * g.kw, blocks = (g.c + VL - 1) / VL;
   const int64_t in_columns = (g.ow - 1) * g.sw + (g.kw - 1) * g.dw + 1;
-  const Bands bands = depthwise_bands(g.n, g.oh, g.ow, in_columns * VL, g.sh);
-  Block packed(taps * blocks * VL);
-  pack_depthwise(w, g.c, taps, blocks, packed.get());
+  const Bands bands = depthwise_bands(g.n, g.oh, g.ow, (in_columns * g.sh + g.ow) * blocks * VL);
+  Block packed(taps * blocks * VL);  // [block][tap][VL]
+  std::memset(packed.get(), 0, taps * blocks * VL * sizeof(float));
+  for (int64_t i = 0; i < g.c; i++)
+    for (int64_t t = 0; t < taps; t++) packed.get()[(i / VL * taps + t) * VL + i % VL] = w[i * taps + t];
   Block slots(moments.mean ? bands.count() * 2 * g.c : 1);
-  parallel(bands.count(), [&](int64_t band) {
+  const bool square = g.kh == g.kw && g.dh == 1 && g.dw == 1 && g.sw <= 2;
+  parallel_if_worth(work_of(g), bands.count(), [&](int64_t band) {
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, -g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, in_columns};
-    const int64_t size = in.rows * in.columns * VL;
+    const int64_t size = in.rows * in.columns * VL, row = in.columns * VL, out_size = out.rows * g.ow * VL;
     float* source = scratch(SCRATCH_SOURCE, blocks * size);
-    read_blocks(in, g.h, g.w, blocks, source, [&](int64_t first, int64_t count, float* to, int64_t vector_step) {
-      read_pixels(x, first, count, g.c, to, VL, vector_step);
+    float* results = scratch(SCRATCH_TILE, blocks * out_size);
+    read_blocks(in, g.h, g.w, blocks, source, [&](int64_t first, int64_t count, float* to, int64_t apart) {
+      read_pixels(x, first, count, g.c, to, VL, apart);
     });
+    Ahead ahead;
+    if (band + num_threads() < bands.count()) {  // the band that this thread is likely to have next
+      const Window next = bands.at(band + num_threads());
+      const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
+      ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
+      ahead.add(y + bands.first(next) * g.c, next.rows * g.ow * g.c);
+      ahead.spread(blocks * out.rows);
+    }
     const Offsets offset(SCRATCH_RUNS, taps);
-    for (int64_t t = 0; t < taps; t++) offset[t] = (t / g.kw * g.dh * in_columns + t % g.kw * g.dw) * VL;
-    vec* filters = reinterpret_cast<vec*>(scratch(SCRATCH_OTHER, taps * VL));
+    for (int64_t t = 0; t < taps; t++) offset[t] = t / g.kw * g.dh * row + t % g.kw * g.dw * VL;
     for (int64_t block = 0; block < blocks; block++) {
       const int64_t channel = block * VL, left = g.c - channel;
-      for (int64_t t = 0; t < taps; t++) filters[t] = load(packed.get() + (t * blocks + block) * VL);
-      const TapList list{(int)taps, offset.get(), filters};
-      vec shift = {}, sum = {}, square = {};
-      for (int64_t r = 0; r < out.rows; r++) {
-        const float* from = source + block * size + r * g.sh * in.columns * VL;
-        float* to = y + (bands.first(out) + r * g.ow) * g.c + channel;
-        const float* b = bias ? bias + channel : nullptr;
-        if (r == 0 && moments.mean) {
-          vec none = {};
-          depthwise_row<0>(list, from, g.sw * VL, 1, to, g.c, left, b, none, sum, square);
-          shift = load_some(to, left), sum = square = (vec){};
-        }
-        auto row = taps == 9 ? depthwise_row<9> : taps == 25 ? depthwise_row<25> : depthwise_row<0>;
-        row(list, from, g.sw * VL, g.ow, to, g.c, left, b, shift, sum, square);
+      const TapList list{(int)taps, offset.get(), reinterpret_cast<const vec*>(packed.get() + block * taps * VL)};
+      const vec start = bias ? load_some(bias + channel, left) : (vec){};
+      Gathered gathered;
+      float* to = results + block * out_size;
+      if (moments.mean) {
+        Gathered none;
+        depthwise_row(list, source + block * size, g.sw * VL, 1, to, start, none);
+        gathered.shift = load(to);
       }
-      if (moments.mean) {  // about a value of the band itself: M2 is right to n times the rounding, whatever the mean is
+      for (int64_t r = 0; r < out.rows; r++, to += g.ow * VL) {
+        const float* from = source + block * size + r * g.sh * row;
+        if (square && g.kw == 3 && g.sw == 1) depthwise_square_row<3, 1, 4>(list, from, row, g.ow, to, start, gathered);
+        else if (square && g.kw == 3) depthwise_square_row<3, 2, 4>(list, from, row, g.ow, to, start, gathered);
+        else if (square && g.kw == 5 && g.sw == 1) depthwise_square_row<5, 1, 2>(list, from, row, g.ow, to, start, gathered);
+        else if (square && g.kw == 5) depthwise_square_row<5, 2, 2>(list, from, row, g.ow, to, start, gathered);
+        else depthwise_row(list, from, g.sw * VL, g.ow, to, start, gathered);
+        ahead.fetch();
+      }
+      if (moments.mean) {
         const float count = (float)(out.rows * out.columns);
         float* slot = slots.get() + band * 2 * g.c + channel;
-        store_some(slot, shift + sum / count, left);
-        vec m2 = square - sum * sum / count;
+        store_some(slot, gathered.shift + gathered.sum / count, left);
+        const vec m2 = gathered.square - gathered.sum * gathered.sum / count;
         store_some(slot + g.c, select(m2 < (vec){}, (vec){}, m2), left);
       }
     }
+    write_blocks(results, out_size, bands.first(out), out.rows * g.ow, g.c, y, g.c);
   });
   if (moments.mean)
     merge_moments(slots.get(), bands.count(), g.c, [&](int64_t band) { return bands.pixels(band); }, moments);
@@ -140,145 +177,228 @@ struct DepthwiseSums {
   vec sum, sum_y;
 };
 
-// Input pixels of a row that meet the same taps: `count` of them, `apart` pixels from one to the next, from pixel `pixel`.
-template <int N, int KIND, int THROUGH>
-static void depthwise_grad_row(const TapList& taps, const int64_t* tap_number, const float* g, const Source& x,
-                               const GradSink& sink, int64_t pixel, int64_t apart, int64_t count, int64_t channel,
-                               int64_t left, DepthwiseSums& sums) {
+// What the pixels of a block of channels go through: the input's line and activation, and the sink's.
+struct DepthwiseThrough {
+  Line<1> line;
+  vec low, high, mean;
+};
+
+// Input pixels of a row that meet the same taps: `count` of them, `apart` pixels from one to the next. Each is read at `x`,
+// raw, and its gradient is written in its place.
+template <int N, int KIND>
+static void depthwise_grad_row(const TapList& taps, const float* g, float* x, int64_t apart, int64_t count, bool masks,
+                               const DepthwiseThrough& by, DepthwiseSums& sums) {
   const int n = N ? N : taps.count;
   vec w[N ? N : 1], grad_w[N ? N : 1];
   int64_t offset[N ? N : 1];
   for (int t = 0; t < N; t++) w[t] = taps.w[t], offset[t] = taps.offset[t], grad_w[t] = (vec){};
-  vec scale = {}, shift = {}, scale_t = {}, shift_t = {}, mean = {};
-  if (x.scale) scale = load_some(x.scale + channel, left), shift = load_some(x.shift + channel, left);
-  if (sink.through.scale)
-    scale_t = load_some(sink.through.scale + channel, left), shift_t = load_some(sink.through.shift + channel, left);
-  if (sink.y) mean = load_some(sink.mean + channel, left);
-  const vec low = fill(x.act.low), high = fill(x.act.high);
-  const vec low_t = fill(sink.through.act.low), high_t = fill(sink.through.act.high);
   vec sum = sums.sum, sum_y = sums.sum_y;
+  const DepthwiseThrough through_here = by;
   for (int64_t i = 0; i < count; i++) {
-    const int64_t p = pixel + i * apart;
-    vec v = load_some(x.x + p * x.step + channel, left);
-    if (x.scale) v = v * scale + shift;
-    v = activate<KIND>(v, low, high);
-    const float* at = g + i * VL;
+    float* place = x + i * apart * VL;
+    const vec raw = load(place), at = through_here.line(0, raw);
+    const vec v = activate<KIND>(at, through_here.low, through_here.high);
+    const float* from = g + i * VL;
     vec a = {}, b = {};
-#pragma GCC unroll 26
+#pragma GCC unroll 9
     for (int t = 0; t < n; t++) {
-      const vec gradient = load(at + (N ? offset[t] : taps.offset[t]));
+      const vec gradient = load(from + (N ? offset[t] : taps.offset[t]));
       if (t & 1) b += gradient * (N ? w[t] : taps.w[t]);
       else a += gradient * (N ? w[t] : taps.w[t]);
       if (N) grad_w[t] += gradient * v;
-      else sums.grad_w[tap_number[t]] += gradient * v;
+      else sums.grad_w[t] += gradient * v;
     }
     a += b;
-    if (!sink.to) continue;
-    if (sink.add) a += load_some(sink.add + p * sink.add_step + channel, left);
-    if (THROUGH != ACT_NONE) {
-      vec m = load_some(sink.through.x + p * sink.through.step + channel, left);
-      if (sink.through.scale) m = m * scale_t + shift_t;
-      a = through<THROUGH>(a, m, low_t, high_t);
-    }
-    store_some(sink.to + p * sink.step + channel, a, left);
-    if (sink.y) {
-      sum += a;
-      sum_y += a * (load_some(sink.y + p * sink.y_step + channel, left) - mean);
-    }
+    if (masks) a = through<KIND>(a, at, through_here.low, through_here.high);
+    store(place, a);
+    sum += a;
+    sum_y += a * (raw - through_here.mean);
   }
-  for (int t = 0; t < N; t++) sums.grad_w[tap_number[t]] += grad_w[t];
+  for (int t = 0; t < N; t++) sums.grad_w[t] += grad_w[t];
   sums.sum = sum, sums.sum_y = sum_y;
 }
 
-typedef void (*DepthwiseGradRow)(const TapList&, const int64_t*, const float*, const Source&, const GradSink&, int64_t, int64_t,
-                                 int64_t, int64_t, int64_t, DepthwiseSums&);
+// The same for a 3x3 kernel with stride 1 away from the ends of a row, two pixels at a time: they share six gradients.
+template <int KIND>
+static void depthwise_grad_row_3x3(const TapList& taps, const float* g, int64_t row, float* x, int64_t count, bool masks,
+                                   const DepthwiseThrough& by, DepthwiseSums& sums) {
+  vec w[9], grad_w[9];
+  for (int t = 0; t < 9; t++) w[t] = taps.w[t], grad_w[t] = (vec){};
+  vec sum = sums.sum, sum_y = sums.sum_y;
+  const DepthwiseThrough here = by;
+  for (int64_t i = 0; i < count; i += 2) {
+    float* place = x + i * VL;
+    const vec raw[2] = {load(place), load(place + VL)};
+    const vec at[2] = {here.line(0, raw[0]), here.line(0, raw[1])};
+    const vec v[2] = {activate<KIND>(at[0], here.low, here.high), activate<KIND>(at[1], here.low, here.high)};
+    vec a[2] = {};
+#pragma GCC unroll 3
+    for (int y = 0; y < 3; y++)
+#pragma GCC unroll 4
+      for (int c = 0; c < 4; c++) {
+        const vec gradient = load(g + i * VL + y * row + c * VL);
+        // Tap (2 - y, 2 - c) of the first pixel, (2 - y, 3 - c) of the second.
+        if (c < 3) {
+          a[0] += gradient * w[8 - 3 * y - c];
+          grad_w[8 - 3 * y - c] += gradient * v[0];
+        }
+        if (c > 0) {
+          a[1] += gradient * w[9 - 3 * y - c];
+          grad_w[9 - 3 * y - c] += gradient * v[1];
+        }
+      }
+#pragma GCC unroll 2
+    for (int r = 0; r < 2; r++) {
+      if (masks) a[r] = through<KIND>(a[r], at[r], here.low, here.high);
+      store(place + r * VL, a[r]);
+      sum += a[r];
+      sum_y += a[r] * (raw[r] - here.mean);
+    }
+  }
+  for (int t = 0; t < 9; t++) sums.grad_w[t] += grad_w[t];
+  sums.sum = sum, sums.sum_y = sum_y;
+}
 
-template <int KIND, int THROUGH>
+typedef void (*DepthwiseGradRow)(const TapList&, const float*, float*, int64_t, int64_t, bool, const DepthwiseThrough&,
+                                 DepthwiseSums&);
+
+template <int KIND>
 static DepthwiseGradRow depthwise_grad_row_of(int taps) {
   switch (taps) {
-    case 1: return depthwise_grad_row<1, KIND, THROUGH>;
-    case 2: return depthwise_grad_row<2, KIND, THROUGH>;
-    case 4: return depthwise_grad_row<4, KIND, THROUGH>;
-    case 6: return depthwise_grad_row<6, KIND, THROUGH>;
-    case 9: return depthwise_grad_row<9, KIND, THROUGH>;
-    default: return depthwise_grad_row<0, KIND, THROUGH>;
+    case 1: return depthwise_grad_row<1, KIND>;
+    case 2: return depthwise_grad_row<2, KIND>;
+    case 4: return depthwise_grad_row<4, KIND>;
+    case 6: return depthwise_grad_row<6, KIND>;
+    case 9: return depthwise_grad_row<9, KIND>;
+    default: return depthwise_grad_row<0, KIND>;
   }
 }
 
+// The taps in the order in which input pixels meet them: pixels whose row and column leave the same remainders by the strides
+// meet the same taps, and a tap is met by the pixels of one pair of remainders only.
+struct Phases {
+  // The taps of remainders (a, b) are `order[first(a, b)]` up to `order[first(a, b + 1)]`.
+  Phases(const Geometry& g, int64_t columns, int64_t left, int64_t* order, int64_t* offset, int64_t* starts)
+      : order(order), offset(offset), starts(starts), sw(g.sw) {
+    int64_t count = 0;
+    for (int64_t a = 0; a < g.sh; a++)
+      for (int64_t b = 0; b < g.sw; b++) {
+        starts[a * g.sw + b] = count;
+        for (int64_t kh = 0; kh < g.kh; kh++)
+          for (int64_t kw = 0; kw < g.kw; kw++) {
+            const int64_t y = a + g.ph - kh * g.dh, x = b + g.pw - kw * g.dw;
+            if (y % g.sh || x % g.sw) continue;
+            order[count] = kh * g.kw + kw;
+            offset[count++] = (y / g.sh * columns + x / g.sw - left) * VL;
+          }
+      }
+    starts[g.sh * g.sw] = count;
+  }
+  int64_t first(int64_t a, int64_t b) const { return starts[a * sw + b]; }
+  int64_t *order, *offset, *starts;
+  int64_t sw;
+};
+
+// The gradient passes what the input came through (`sink.through` is x's own, `sink.y` x itself), or nothing.
+static bool suits_depthwise(const GradSink& sink, const Source& x) {
+  const bool own = sink.through.x == x.x && sink.through.scale == x.scale && sink.through.act.kind == x.act.kind;
+  return !sink.add && (sink.through.act.kind == ACT_NONE || own) && (!sink.y || sink.y == x.x);
+}
+
 static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, const Source& x, const float* w,
-                                    const GradSink& sink, float* grad_w) {
+                                    const GradSink& given, float* grad_w) {
+  if (given.to && !suits_depthwise(given, x)) {  // the rest in a pass of its own
+    GradSink bare;
+    bare.to = given.to, bare.step = given.step;
+    conv_backward_depthwise(g, grads, x, w, bare, grad_w);
+    finish_all(given, g.pixels(), g.c);
+    return;
+  }
+  const GradSink& sink = given;
+  const bool masks = sink.through.act.kind != ACT_NONE;
   const int64_t taps = g.kh * g.kw, blocks = (g.c + VL - 1) / VL;
   const Window whole = reaching(g, {0, 0, 0, g.h, g.w});
-  const Bands bands = depthwise_bands(g.n, g.h, g.w, whole.columns * VL, 1);
+  const Bands bands = depthwise_bands(g.n, g.h, g.w, (whole.columns / g.sh + g.w) * blocks * VL);
   const int64_t parts = num_parts(bands.count());
-  Block packed(taps * blocks * VL), sums(parts * (taps + 2) * blocks * VL);
-  pack_depthwise(w, g.c, taps, blocks, packed.get());
-  parallel(parts, [&](int64_t part) {
-    float* own = sums.get() + part * (taps + 2) * blocks * VL;  // [tap, sum, sum_y][block][VL]
+  const bool is_3x3 = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
+  Source raw;
+  raw.x = x.x, raw.step = x.step;
+  Block tables(2 * (2 * taps + g.sh * g.sw + 1)), packed(taps * blocks * VL), sums(parts * (taps + 2) * blocks * VL);
+  int64_t* table = reinterpret_cast<int64_t*>(tables.get());
+  const Phases phases(g, whole.columns, whole.left, table, table + taps, table + 2 * taps);
+  std::memset(packed.get(), 0, taps * blocks * VL * sizeof(float));
+  for (int64_t i = 0; i < g.c; i++)  // [block][place in the order][VL]
+    for (int64_t t = 0; t < taps; t++) packed.get()[(i / VL * taps + t) * VL + i % VL] = w[i * taps + phases.order[t]];
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
+    float* own = sums.get() + part * (taps + 2) * blocks * VL;  // [block][taps, sum, sum_y][VL]
     std::memset(own, 0, (taps + 2) * blocks * VL * sizeof(float));
-    const Offsets offset(SCRATCH_RUNS, taps), number(SCRATCH_PLACES, taps);
-    vec* memory = reinterpret_cast<vec*>(scratch(SCRATCH_OTHER, (2 * taps) * VL));
-    vec *filters = memory, *gathered = memory + taps;
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++) {
       const Window at = bands.at(band), from = reaching(g, at);
-      const int64_t size = from.rows * from.columns * VL;
+      const int64_t row = from.columns * VL, size = from.rows * row, x_size = at.rows * g.w * VL, first_pixel = bands.first(at);
       float* source = scratch(SCRATCH_GRAD, blocks * size + VL);
-      read_blocks(from, g.oh, g.ow, blocks, source, [&](int64_t first, int64_t count, float* to, int64_t vector_step) {
-        read_grads(grads, first, count, g.c, to, VL, vector_step);
+      float* values = scratch(SCRATCH_SOURCE, blocks * x_size);
+      read_blocks(from, g.oh, g.ow, blocks, source, [&](int64_t first, int64_t count, float* to, int64_t apart) {
+        read_grads(grads, first, count, g.c, to, VL, apart);
       });
-      for (int64_t block = 0; block < blocks; block++) {
-        const int64_t channel = block * VL, left = g.c - channel;
-        float* place = own + block * VL;
-        DepthwiseSums found{gathered, load(place + taps * blocks * VL), load(place + (taps + 1) * blocks * VL)};
-        for (int64_t t = 0; t < taps; t++) gathered[t] = load(place + t * blocks * VL);
-        for (int64_t r = 0; r < at.rows; r++)
-          for (int64_t phase = 0; phase < std::min(g.sw, g.w); phase++) {
-            int count = 0;
-            for (int64_t kh = 0; kh < g.kh; kh++) {
-              const int64_t oy = at.top + r + g.ph - kh * g.dh;
-              if (oy % g.sh) continue;
-              for (int64_t kw = 0; kw < g.kw; kw++) {
-                const int64_t ox = phase + g.pw - kw * g.dw;
-                if (ox % g.sw) continue;
-                offset[count] = ((oy / g.sh - from.top) * from.columns + ox / g.sw - from.left) * VL;
-                number[count] = kh * g.kw + kw;
-                filters[count] = load(packed.get() + (number[count] * blocks + block) * VL);
-                count++;
-              }
-            }
-            const TapList list{count, offset.get(), filters};
-            const int64_t pixel = (at.image * g.h + at.top + r) * g.w + phase;
-            with_kind(x.act.kind, [&](auto kind) {
-              // The gradient passes the activation that the input came through, or one that is given already applied.
-              const bool same = sink.through.act.kind == kind.value;
-              auto row = sink.through.act.kind == ACT_NONE ? depthwise_grad_row_of<kind.value, ACT_NONE>(count)
-                         : same                            ? depthwise_grad_row_of<kind.value, kind.value>(count)
-                                                           : nullptr;
-              if (!row) {
-                with_kind(sink.through.act.kind, [&](auto other) { row = depthwise_grad_row<0, kind.value, other.value>; });
-              }
-              row(list, number.get(), source + block * size, x, sink, pixel, g.sw, (g.w - phase + g.sw - 1) / g.sw, channel,
-                  left, found);
-            });
-          }
-        for (int64_t t = 0; t < taps; t++) store(place + t * blocks * VL, gathered[t]);
-        store(place + taps * blocks * VL, found.sum);
-        store(place + (taps + 1) * blocks * VL, found.sum_y);
+      read_pixels(raw, first_pixel, at.rows * g.w, g.c, values, VL, x_size);
+      Ahead ahead;
+      if (band + 1 < bands.count() * (part + 1) / parts) {
+        const Window next = bands.at(band + 1), there = reaching(g, next);
+        const int64_t top = std::clamp<int64_t>(there.top, 0, g.oh), rows = std::min(there.rows, g.oh - top);
+        const int64_t first = (there.image * g.oh + top) * g.ow, count = rows * g.ow;
+        ahead.add(grads.g + first * grads.step, count * grads.step);
+        if (!grads.plain()) ahead.add(grads.of.x + first * grads.of.step, count * grads.of.step);
+        ahead.add(x.x + bands.first(next) * x.step, next.rows * g.w * x.step);
+        if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step);
+        ahead.spread(blocks * at.rows);
       }
+      with_kind(x.act.kind, [&](auto kind) {
+        for (int64_t block = 0; block < blocks; block++) {
+          const int64_t channel = block * VL, left = g.c - channel;
+          vec* place = reinterpret_cast<vec*>(own + block * (taps + 2) * VL);
+          const vec* filters = reinterpret_cast<const vec*>(packed.get() + block * taps * VL);
+          auto through_of = [&](auto v) {
+            return DepthwiseThrough{Line<1>(v, x.scale, x.shift, channel), fill(x.act.low), fill(x.act.high),
+                                    sink.y ? v.get(sink.mean + channel) : (vec){}};
+          };
+          const DepthwiseThrough by = left >= VL ? through_of(Whole<1>()) : through_of(Part{(int)left});
+          DepthwiseSums found{place, place[taps], place[taps + 1]};
+          for (int64_t r = 0; r < at.rows; r++) {
+            ahead.fetch();
+            const int64_t y = at.top + r, a = y % g.sh;
+            const float* g_row = source + block * size + (y / g.sh - from.top) * row;
+            float* x_row = values + block * x_size + r * g.w * VL;
+            for (int64_t b = 0; b < std::min(g.sw, g.w); b++) {
+              const int64_t first = phases.first(a, b), count = phases.first(a, b + 1) - first;
+              const TapList list{(int)count, phases.offset + first, filters + first};
+              found.grad_w = place + first;
+              int64_t pixels = (g.w - b + g.sw - 1) / g.sw, done = 0;
+              if (is_3x3) {
+                done = pixels / 2 * 2;
+                depthwise_grad_row_3x3<kind.value>(list, g_row + list.offset[8], row, x_row, done, masks, by, found);
+              }
+              if (done < pixels)
+                depthwise_grad_row_of<kind.value>((int)count)(list, g_row + done * VL, x_row + (b + done * g.sw) * VL, g.sw,
+                                                              pixels - done, masks, by, found);
+            }
+          }
+          place[taps] = found.sum, place[taps + 1] = found.sum_y;
+        }
+      });
+      if (sink.to) write_blocks(values, x_size, first_pixel, at.rows * g.w, g.c, sink.to, sink.step);
     }
   });
   const int64_t apart = (taps + 2) * blocks * VL;
-  if (sink.y) {
-    add_pieces(sums.get() + taps * blocks * VL, parts, apart, g.c, sink.sum);
-    add_pieces(sums.get() + (taps + 1) * blocks * VL, parts, apart, g.c, sink.sum_y);
+  auto total = [&](int64_t channel, int64_t which) {
+    float sum = 0;
+    for (int64_t part = 0; part < parts; part++)
+      sum += sums.get()[part * apart + (channel / VL * (taps + 2) + which) * VL + channel % VL];
+    return sum;
+  };
+  for (int64_t i = 0; i < g.c; i++) {
+    if (sink.y) sink.sum[i] = total(i, taps), sink.sum_y[i] = total(i, taps + 1);
+    for (int64_t t = 0; grad_w && t < taps; t++) grad_w[i * taps + phases.order[t]] = total(i, t);
   }
-  if (grad_w)
-    for (int64_t i = 0; i < g.c; i++)
-      for (int64_t t = 0; t < taps; t++) {
-        float sum = 0;
-        for (int64_t part = 0; part < parts; part++) sum += sums.get()[part * apart + t * blocks * VL + i];
-        grad_w[i * taps + t] = sum;
-      }
 }
 
 }  // namespace TT_ISA

@@ -5,42 +5,34 @@
 
 namespace TT_ISA {
 
-constexpr int64_t PIECE_FLOATS = 16 << 10;  // 64 KiB of each operand
-
 static int64_t pixels_in_piece(int64_t c) { return std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1); }
-
-static inline vec read_source(const Source& s, int64_t p, int64_t i, int64_t left) {
-  vec v = load_some(s.x + p * s.step + i, left);
-  if (s.scale) v = v * load_some(s.scale + i, left) + load_some(s.shift + i, left);
-  return v;
-}
 
 // act(x + other), each with its scale and shift.
 static void apply(int64_t pixels, int64_t c, const Source& x, const Source& other, Activation act, float* to, int64_t step) {
   const int64_t each = pixels_in_piece(c);
-  parallel((pixels + each - 1) / each, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, (pixels + each - 1) / each, [&](int64_t piece) {
+    const int64_t first = piece * each, last = std::min(pixels, first + each);
     with_kind(act.kind, [&](auto kind) {
       const vec low = fill(act.low), high = fill(act.high);
-      for (int64_t p = piece * each; p < std::min(pixels, (piece + 1) * each); p++)
-        for (int64_t i = 0; i < c; i += VL) {
-          vec v = read_source(x, p, i, c - i);
-          if (other.x) v += read_source(other, p, i, c - i);
-          store_some(to + p * step + i, activate<kind.value>(v, low, high), c - i);
-        }
+      by_vectors<4>(c, [&](auto w, int64_t i) {
+        const Line<w.n> line(w, x.scale, x.shift, i), other_line(w, other.scale, other.shift, i);
+        for (int64_t p = first; p < last; p++)
+#pragma GCC unroll 4
+          for (int k = 0; k < w.n; k++) {
+            vec v = line(k, w.get(x.x + p * x.step + i + k * VL));
+            if (other.x) v += other_line(k, w.get(other.x + p * other.step + i + k * VL));
+            w.put(to + p * step + i + k * VL, activate<kind.value>(v, low, high));
+          }
+      });
     });
   });
 }
 
 static void apply_grad(int64_t pixels, int64_t c, const GradSource& g, float* to, int64_t step) {
   const int64_t each = pixels_in_piece(c);
-  parallel((pixels + each - 1) / each, [&](int64_t piece) {
-    with_kind(g.of.act.kind, [&](auto kind) {
-      const vec low = fill(g.of.act.low), high = fill(g.of.act.high);
-      for (int64_t p = piece * each; p < std::min(pixels, (piece + 1) * each); p++)
-        for (int64_t i = 0; i < c; i += VL)
-          store_some(to + p * step + i,
-                     read_grad<kind.value>(g, g.g + p * g.step, g.of.x + p * g.of.step, i, c - i, low, high), c - i);
-    });
+  parallel_if_worth(pixels * c, (pixels + each - 1) / each, [&](int64_t piece) {
+    const int64_t first = piece * each;
+    read_grads(g, first, std::min(each, pixels - first), c, to + first * step, step);
   });
 }
 
@@ -48,7 +40,7 @@ static void moments(int64_t pixels, int64_t c, const float* x, int64_t step, Mom
   const int64_t each = pixels_in_piece(c), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
   auto count = [&](int64_t piece) { return std::min(each, pixels - piece * each); };
-  parallel(pieces, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
     moments_of(x + piece * each * step, step, count(piece), c, slot, slot + c);
   });
@@ -58,25 +50,27 @@ static void moments(int64_t pixels, int64_t c, const float* x, int64_t step, Mom
 static void grad_sums(int64_t pixels, int64_t c, const GradSource& g, const float* mean, float* sum, float* sum_y) {
   const int64_t each = pixels_in_piece(c), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
-  GradSource bare = g;
-  bare.alpha = nullptr;
-  parallel(pieces, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
+    const int64_t first = piece * each, last = std::min(pixels, first + each);
     with_kind(g.of.act.kind, [&](auto kind) {
-      const vec low = fill(g.of.act.low), high = fill(g.of.act.high);
-      for (int64_t i = 0; i < c; i += VL) {
-        const int64_t left = c - i;
-        const vec m = mean ? load_some(mean + i, left) : (vec){};
-        vec total = {}, total_y = {};
-        for (int64_t p = piece * each; p < std::min(pixels, (piece + 1) * each); p++) {
-          const float* y = g.of.x + p * g.of.step;
-          vec v = read_grad<kind.value>(bare, g.g + p * g.step, y, i, left, low, high);
-          total += v;
-          if (mean) total_y += v * (load_some(y + i, left) - m);
+      by_vectors<2>(c, [&](auto w, int64_t i) {
+        const GradLine<kind.value, w.n> line(w, g, i);
+        vec m[w.n], total[w.n] = {}, total_y[w.n] = {};
+        for (int k = 0; k < w.n; k++) m[k] = mean ? w.get(mean + i + k * VL) : (vec){};
+        for (int64_t p = first; p < last; p++) {
+          const float* y = g.of.x + p * g.of.step + i;
+          for (int k = 0; k < w.n; k++) {
+            const vec v = line.read(w, k, g.g + p * g.step + i, y);
+            total[k] += v;
+            if (mean) total_y[k] += v * (w.get(y + k * VL) - m[k]);
+          }
         }
-        store_some(slot + i, total, left);
-        if (mean) store_some(slot + c + i, total_y, left);
-      }
+        for (int k = 0; k < w.n; k++) {
+          w.put(slot + i + k * VL, total[k]);
+          w.put(slot + c + i + k * VL, total_y[k]);
+        }
+      });
     });
   });
   add_pieces(slots.get(), pieces, 2 * c, c, sum);

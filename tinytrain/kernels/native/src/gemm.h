@@ -24,48 +24,90 @@ struct Runs {
   int64_t length;
 };
 
-template <int R, int NV>
-static void tile(const Runs& runs, float* c, int64_t c_step, int columns, bool add) {
-  vec sum[R][NV];
-#pragma GCC unroll 16
-  for (int i = 0; i < R; i++)
-#pragma GCC unroll 2
-    for (int j = 0; j < NV; j++) sum[i][j] = (vec){};
-  const int64_t row_step = runs.row_step, step = runs.step, b_step = runs.b_step;
-  for (int o = 0; o < runs.count; o++) {
-    const float* a = runs.a + runs.a_offset[o];
-    const float* b = runs.b + runs.b_offset[o];
-    for (int64_t k = 0; k < runs.length; k++) {
-      vec w[NV];
-#pragma GCC unroll 2
-      for (int j = 0; j < NV; j++) w[j] = load(b + j * VL);
-#pragma GCC unroll 16
-      for (int i = 0; i < R; i++) {
-        vec x = fill(a[i * row_step]);
-#pragma GCC unroll 2
-        for (int j = 0; j < NV; j++) sum[i][j] += x * w[j];
-      }
-      a += step;
-      b += b_step;
+// Memory that will be needed soon, fetched a little at a time while the arithmetic goes on: a core that reads a band and then
+// computes waits for memory first and leaves it idle afterwards.
+struct Ahead {
+  void add(const float* from, int64_t floats) {
+    if (!from || floats <= 0 || count_ == 6) return;
+    next_[count_] = reinterpret_cast<const char*>(from);
+    end_[count_++] = reinterpret_cast<const char*>(from + floats);
+    lines_ += floats / 16 + 1;
+  }
+  void spread(int64_t calls) { each_ = lines_ / (calls > 0 ? calls : 1) + 1; }
+  void fetch() {
+    for (int64_t i = 0; i < each_ && current_ < count_; i++) {
+      __builtin_prefetch(next_[current_], 0, 2);
+      next_[current_] += 64;
+      if (next_[current_] >= end_[current_]) current_++;
     }
   }
+
+ private:
+  const char* next_[6];
+  const char* end_[6];
+  int count_ = 0, current_ = 0;
+  int64_t lines_ = 0, each_ = 0;
+};
+
+// `count` tiles of R rows one below the other.
+template <int R, int NV>
+static void tile(const Runs& runs, const float* first, int64_t count, float* c, int64_t c_step, int columns, bool add,
+                 Ahead& ahead) {
+  const int64_t row_step = runs.row_step, step = runs.step, b_step = runs.b_step;
+  // Half of the rows are reached from a pointer of their own: the distances to them then fit into registers.
+  constexpr int HALF = (R + 1) / 2;
+  for (int64_t t = 0; t < count; t++, first += R * row_step, c += R * c_step) {
+    vec sum[R][NV];
 #pragma GCC unroll 16
-  for (int i = 0; i < R; i++) {
+    for (int i = 0; i < R; i++)
 #pragma GCC unroll 2
-    for (int j = 0; j < NV; j++) {
-      int64_t left = columns - j * VL;
-      if (left <= 0) continue;
-      float* p = c + i * c_step + j * VL;
-      store_some(p, add ? sum[i][j] + load_some(p, left) : sum[i][j], left);
+      for (int j = 0; j < NV; j++) sum[i][j] = (vec){};
+    for (int o = 0; o < runs.count; o++) {
+      const float* a = first + runs.a_offset[o];
+      const float* a_half = a + HALF * row_step;
+      const float* b = runs.b + runs.b_offset[o];
+      for (int64_t k = 0; k < runs.length; k++) {
+        vec w[NV];
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++) w[j] = load(b + j * VL);
+#pragma GCC unroll 16
+        for (int i = 0; i < R; i++) {
+          vec x = fill(i < HALF ? a[i * row_step] : a_half[(i - HALF) * row_step]);
+#pragma GCC unroll 2
+          for (int j = 0; j < NV; j++) sum[i][j] += x * w[j];
+        }
+        a += step;
+        a_half += step;
+        b += b_step;
+      }
     }
+    ahead.fetch();
+    if (columns == NV * VL) {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < NV; j++) {
+          float* p = c + i * c_step + j * VL;
+          store(p, add ? sum[i][j] + load(p) : sum[i][j]);
+        }
+      continue;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; i++)
+#pragma GCC unroll 2
+      for (int j = 0; j < NV; j++) {
+        const int left = columns - j * VL;
+        float* p = c + i * c_step + j * VL;
+        if (left > 0) store_some(p, add ? sum[i][j] + load_some(p, left) : sum[i][j], left);
+      }
   }
 }
 
-typedef void (*Tile)(const Runs&, float*, int64_t, int, bool);
+typedef void (*Tile)(const Runs&, const float*, int64_t, float*, int64_t, int, bool, Ahead&);
 
 template <int R>
 struct Tiles {
-  static void enter(Tile (*table)[2]) {
+  static constexpr void enter(Tile (*table)[2]) {
     table[R][0] = tile<R, 1>;
     table[R][1] = tile<R, 2>;
     Tiles<R - 1>::enter(table);
@@ -73,29 +115,50 @@ struct Tiles {
 };
 template <>
 struct Tiles<0> {
-  static void enter(Tile (*)[2]) {}
+  static constexpr void enter(Tile (*)[2]) {}
 };
 
+// Known when the program is compiled: code that runs when it is loaded would run on processors that lack its instructions.
 struct TileTable {
-  Tile of[MAX_ROWS + 1][2];
-  TileTable() { Tiles<MAX_ROWS>::enter(of); }
+  Tile of[MAX_ROWS + 1][2] = {};
+  constexpr TileTable() { Tiles<MAX_ROWS>::enter(of); }
 };
-static const TileTable tiles;
+static constexpr TileTable tiles;
 
-// One panel of columns for `rows` rows, in tiles of about equal height.
-static void multiply_panel(Runs runs, int64_t rows, float* c, int64_t c_step, int columns, bool add) {
+// One panel of columns for `rows` rows, in tiles whose heights differ by one at most.
+static void multiply_panel(const Runs& runs, int64_t rows, float* c, int64_t c_step, int columns, bool add, Ahead& ahead) {
   const int wide = columns > VL;
-  int64_t num_tiles = (rows + MAX_ROWS - 1) / MAX_ROWS;
-  int64_t done = 0;
-  for (int64_t t = 0; t < num_tiles; t++) {
-    int64_t until = rows * (t + 1) / num_tiles;
-    tiles.of[until - done][wide](runs, c + done * c_step, c_step, columns, add);
-    runs.a += (until - done) * runs.row_step;
-    done = until;
-  }
+  const int64_t count = (rows + MAX_ROWS - 1) / MAX_ROWS;
+  if (count == 0) return;
+  const int64_t height = rows / count, high = rows % count;  // `high` tiles have a row more
+  const int64_t done = high * (height + 1);
+  if (high) tiles.of[height + 1][wide](runs, runs.a, high, c, c_step, columns, add, ahead);
+  tiles.of[height][wide](runs, runs.a + done * runs.row_step, count - high, c + done * c_step, c_step, columns, add, ahead);
 }
 
 static inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Packs `columns` filters of `taps * channels` weights each, channel by channel, into a panel [tap][channel][PANEL], zeros
+// behind the last filter. Square blocks are turned in registers: one at a time, weights would be fetched a line for each.
+static void pack_filters(const float* w, int64_t channels, int64_t taps, int columns, float* to) {
+  const int64_t depth = channels * taps;
+  for (int half = 0; half < 2; half++) {
+    const int count = std::clamp(columns - half * VL, 0, VL);
+    const float* from = w + half * VL * depth;
+    float* place = to + half * VL;
+    for (int64_t q = 0; q < depth; q += VL) {
+      const int64_t left = depth - q;
+      vec rows[VL];
+      for (int j = 0; j < VL; j++) rows[j] = j < count ? load_some(from + j * depth + q, left) : (vec){};
+      transpose(rows);
+      int64_t channel = q / taps, tap = q % taps;
+      for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++) {
+        store(place + (tap * channels + channel) * PANEL, rows[k]);
+        if (++tap == taps) tap = 0, channel++;
+      }
+    }
+  }
+}
 
 // Packs B[k, j] = w[k * k_step + j * column_step], `length` by `columns`, into panels [panel][k][PANEL], zeros where a
 // panel reaches beyond the columns. A panel `panel_size` floats after the one before.

@@ -61,6 +61,10 @@ struct Geometry {
   int64_t out_pixels() const { return n * oh * ow; }
 };
 
+// Whether 3x3 convolutions may be computed by Winograd's algorithm (winograd.h), which rounds otherwise than a direct sum.
+enum WinogradUse { WINOGRAD_NEVER, WINOGRAD_WHERE_FASTER, WINOGRAD_ALWAYS };
+extern WinogradUse winograd_use;
+
 struct Moments {
   float* mean = nullptr;  // (c,)
   float* m2 = nullptr;    // (c,), the sum of squared deviations
@@ -82,7 +86,7 @@ struct KernelTable {
   void (*apply)(int64_t pixels, int64_t c, const Source& x, const Source& other, Activation act, float* to, int64_t step);
   void (*apply_grad)(int64_t pixels, int64_t c, const GradSource& g, float* to, int64_t step);
   void (*moments)(int64_t pixels, int64_t c, const float* x, int64_t step, Moments moments);
-  // sum of g' and of g' (y - mean) with g' = g * act'(scale * y + shift); without a mean only the first.
+  // The sum of what `g` stands for, and of its products with y - mean; without a mean only the first.
   void (*grad_sums)(int64_t pixels, int64_t c, const GradSource& g, const float* mean, float* sum, float* sum_y);
   void (*max_pool)(const PoolGeometry&, const Source& x, float* y, uint8_t* winners);
   void (*max_pool_grad)(const PoolGeometry&, const float* g, int64_t step, const uint8_t* winners, float* grad);

@@ -25,6 +25,8 @@
 
 using namespace tinytrain;
 
+WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
+
 #define DECLARE(name) \
   namespace name {    \
   extern const KernelTable table; \
@@ -91,7 +93,7 @@ float* vector_or_none(PyObject* object, npy_intp length) {
 }
 
 void give_capsule(PyObject* capsule) {
-  give_block(PyCapsule_GetPointer(capsule, nullptr), (size_t)PyCapsule_GetContext(capsule));
+  give_block(PyCapsule_GetPointer(capsule, nullptr));
 }
 
 // A fresh array with memory of the pool, channels-last or row-major.
@@ -105,18 +107,16 @@ Ref new_array(int ndim, const npy_intp* shape, bool channels_last, int type = NP
   } else {
     for (int i = ndim - 1; i >= 0; i--) strides[i] = size, size *= shape[i];
   }
-  size_t granted = 0;
-  void* block = take_block(size, &granted);
+  void* block = take_block(size);
   if (!block) {
     PyErr_NoMemory();
     throw PythonError();
   }
   PyObject* capsule = PyCapsule_New(block, nullptr, give_capsule);
   if (!capsule) {
-    give_block(block, granted);
+    give_block(block);
     throw PythonError();
   }
-  PyCapsule_SetContext(capsule, (void*)granted);
   PyObject* array = PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(type), ndim, shape, strides, block,
                                          NPY_ARRAY_WRITEABLE | NPY_ARRAY_ALIGNED, nullptr);
   if (!array) {
@@ -168,7 +168,7 @@ struct Images {
     float* to = data(copy);
     const char* from = (const char*)x;
     WithoutLock unlocked;
-    parallel(n * h, [&](int64_t row) {
+    parallel_if_worth(n * h * w * c, n * h, [&](int64_t row) {
       const char* line = from + row / h * sn + row % h * sh;
       float* out = to + row * w * c;
       for (int64_t i = 0; i < c; i++)
@@ -626,6 +626,16 @@ Ref use(Arguments a) {
   fail(PyExc_ValueError, "no such instruction set here");
 }
 
+// use_winograd(choice): True takes Winograd's algorithm where it is faster, False never, "always" wherever it is possible
+Ref use_winograd(Arguments a) {
+  if (a[0] == Py_True) winograd_use = WINOGRAD_WHERE_FASTER;
+  else if (a[0] == Py_False) winograd_use = WINOGRAD_NEVER;
+  else if (PyUnicode_Check(a[0]) && PyUnicode_CompareWithASCIIString(a[0], "always") == 0) winograd_use = WINOGRAD_ALWAYS;
+  else fail(PyExc_ValueError, "expected True, False or 'always'");
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
+}
+
 // instruction_sets() -> the names of those that this processor has, the widest first
 Ref instruction_sets(Arguments) {
   Ref list(PyList_New(0));
@@ -698,6 +708,7 @@ PyMethodDef METHODS[] = {
     ENTRY(cross_entropy_forward, 6),
     ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
+    ENTRY(use_winograd, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),
     ENTRY(get_threads, 0),

@@ -7,7 +7,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -211,84 +210,6 @@ float* scratch(ScratchSlot slot, size_t num_floats) {
     own.size[slot] = bytes / sizeof(float);
   }
   return own.memory[slot];
-}
-
-namespace {
-
-// Kept blocks by size. A block serves a request of at least four fifths of its size.
-struct Keeper {
-  std::mutex mutex;
-  std::multimap<size_t, void*> blocks;
-  size_t kept = 0, in_use = 0, peak = 0;
-};
-
-Keeper& keeper() {
-  static Keeper* one = new Keeper;  // never destroyed: arrays may outlive the module
-  return *one;
-}
-
-}  // namespace
-
-void* take_block(size_t bytes, size_t* granted) {
-  size_t rounded = bytes < 4096 ? (bytes + 63) / 64 * 64 : (bytes + 4095) / 4096 * 4096;
-  if (rounded == 0) rounded = 64;
-  Keeper& k = keeper();
-  {
-    std::lock_guard<std::mutex> lock(k.mutex);
-    auto found = k.blocks.lower_bound(rounded);
-    if (found != k.blocks.end() && found->first <= rounded + rounded / 4) {
-      void* block = found->second;
-      *granted = found->first;
-      k.kept -= found->first;
-      k.in_use += found->first;
-      k.blocks.erase(found);
-      return block;
-    }
-    k.in_use += rounded;
-    if (k.in_use > k.peak) k.peak = k.in_use;
-  }
-  void* block = aligned_alloc(64, rounded);
-  if (!block) {
-    drop_kept_blocks();
-    block = aligned_alloc(64, rounded);
-  }
-  if (!block) {
-    std::lock_guard<std::mutex> lock(k.mutex);
-    k.in_use -= rounded;
-    return nullptr;
-  }
-  *granted = rounded;
-  return block;
-}
-
-void give_block(void* block, size_t granted) {
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  k.in_use -= granted;
-  k.kept += granted;
-  k.blocks.emplace(granted, block);
-  // Used and kept together never exceed what was needed at once: blocks of sizes that nobody asks for any more go, the
-  // largest first.
-  while (!k.blocks.empty() && k.in_use + k.kept > k.peak + k.peak / 8) {
-    auto last = std::prev(k.blocks.end());
-    free(last->second);
-    k.kept -= last->first;
-    k.blocks.erase(last);
-  }
-}
-
-size_t kept_bytes() {
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  return k.kept;
-}
-
-void drop_kept_blocks() {
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  for (auto& each : k.blocks) free(each.second);
-  k.blocks.clear();
-  k.kept = 0;
 }
 
 }  // namespace tinytrain

@@ -49,48 +49,89 @@ static inline void with_kind(int kind, F&& f) {
   }
 }
 
-// Writes `count` pixels from pixel `first` to `to`, `pitch` floats apart, in order, the vectors of a pixel `apart` floats
-// from each other. Whole vectors are stored: up to VL floats behind the last pixel are overwritten.
+// The same values without their first channels.
+static Source from_channel(Source s, int64_t first) {
+  if (s.x) s.x += first;
+  if (s.scale) s.scale += first, s.shift += first;
+  return s;
+}
+
+static GradSource from_channel(GradSource s, int64_t first) {
+  s.g += first;
+  s.of = from_channel(s.of, first);
+  for (const float** each : {&s.alpha, &s.beta, &s.gamma})
+    if (*each) *each += first;
+  return s;
+}
+
+// Scale and shift of some channels in registers.
+template <int N>
+struct Line {
+  vec scale[N], shift[N];
+  bool is_there;
+  template <class W>
+  Line(W w, const float* scale_at, const float* shift_at, int64_t i) : is_there(scale_at) {
+    for (int k = 0; k < N; k++) {
+      scale[k] = scale_at ? w.get(scale_at + i + k * VL) : (vec){};
+      shift[k] = scale_at ? w.get(shift_at + i + k * VL) : (vec){};
+    }
+  }
+  vec operator()(int k, vec v) const { return is_there ? v * scale[k] + shift[k] : v; }
+};
+
+// Writes `count` pixels from pixel `first` to `to`, `pitch` floats apart, the vectors of a pixel `apart` floats from each
+// other. Where vectors have a place of their own (`apart` is not VL) the lanes behind the last channel become zeros.
 static void read_pixels(const Source& s, int64_t first, int64_t count, int64_t c, float* to, int64_t pitch,
                         int64_t apart = VL) {
   const float* from = s.x + first * s.step;
-  if (s.plain()) {
-    if (pitch == c && s.step == c && apart == VL) {
-      std::memcpy(to, from, count * c * sizeof(float));
-      return;
-    }
-    for (int64_t p = 0; p < count; p++)
-      for (int64_t i = 0, j = 0; i < c; i += VL, j += apart)
-        store(to + p * pitch + j, load_some(from + p * s.step + i, c - i));
+  if (s.plain() && pitch == c && s.step == c && apart == VL) {
+    std::memcpy(to, from, count * c * sizeof(float));
     return;
   }
   with_kind(s.act.kind, [&](auto kind) {
     const vec low = fill(s.act.low), high = fill(s.act.high);
-    for (int64_t p = 0; p < count; p++)
-      for (int64_t i = 0, j = 0; i < c; i += VL, j += apart) {
-        vec v = load_some(from + p * s.step + i, c - i);
-        if (s.scale) v = v * load_some(s.scale + i, c - i) + load_some(s.shift + i, c - i);
-        store(to + p * pitch + j, activate<kind.value>(v, low, high));
-      }
+    by_vectors<4>(c, [&](auto w, int64_t i) {
+      const Line<w.n> line(w, s.scale, s.shift, i);
+      const float* x = from + i;
+      float* y = to + i / VL * apart;
+      for (int64_t p = 0; p < count; p++, x += s.step, y += pitch)
+#pragma GCC unroll 4
+        for (int k = 0; k < w.n; k++) {
+          const vec v = activate<kind.value>(line(k, w.get(x + k * VL)), low, high);
+          if (apart == VL) w.put(y + k * VL, v);
+          else store(y + k * apart, v);
+        }
+    });
   });
 }
 
-template <int KIND>
-static inline vec read_grad(const GradSource& s, const float* g, const float* y, int64_t i, int64_t left, vec low, vec high) {
-  vec v = load_some(g + i, left);
-  vec raw = {};
-  if (KIND != ACT_NONE || s.alpha) raw = load_some(y + i, left);
-  if (KIND != ACT_NONE) {
-    vec at = s.of.scale ? raw * load_some(s.of.scale + i, left) + load_some(s.of.shift + i, left) : raw;
-    v = through<KIND>(v, at, low, high);
+// A GradSource with its factors for some channels in registers.
+template <int KIND, int N>
+struct GradLine {
+  Line<N> at;
+  vec alpha[N], beta[N], gamma[N], low, high;
+  bool scales, shifts;
+  template <class W>
+  GradLine(W w, const GradSource& s, int64_t i)
+      : at(w, s.of.scale, s.of.shift, i), low(fill(s.of.act.low)), high(fill(s.of.act.high)), scales(s.alpha), shifts(s.beta) {
+    for (int k = 0; k < N; k++) {
+      alpha[k] = scales ? w.get(s.alpha + i + k * VL) : (vec){};
+      beta[k] = shifts ? w.get(s.beta + i + k * VL) : (vec){};
+      gamma[k] = shifts ? w.get(s.gamma + i + k * VL) : (vec){};
+    }
   }
-  if (s.alpha) {
-    v = v * load_some(s.alpha + i, left);
-    if (s.beta) v += raw * load_some(s.beta + i, left) + load_some(s.gamma + i, left);
+  template <class W>
+  vec read(W w, int k, const float* g, const float* y) const {
+    vec v = w.get(g + k * VL), raw = {};
+    if (KIND != ACT_NONE || shifts) raw = w.get(y + k * VL);
+    if (KIND != ACT_NONE) v = through<KIND>(v, at(k, raw), low, high);
+    if (scales) v *= alpha[k];
+    if (shifts) v += raw * beta[k] + gamma[k];
+    return v;
   }
-  return v;
-}
+};
 
+// As `read_pixels`, for a gradient.
 static void read_grads(const GradSource& s, int64_t first, int64_t count, int64_t c, float* to, int64_t pitch,
                        int64_t apart = VL) {
   if (s.plain()) {
@@ -100,13 +141,19 @@ static void read_grads(const GradSource& s, int64_t first, int64_t count, int64_
     return;
   }
   with_kind(s.of.act.kind, [&](auto kind) {
-    const vec low = fill(s.of.act.low), high = fill(s.of.act.high);
-    for (int64_t p = 0; p < count; p++) {
-      const float* g = s.g + (first + p) * s.step;
-      const float* y = s.of.x + (first + p) * s.of.step;
-      for (int64_t i = 0, j = 0; i < c; i += VL, j += apart)
-        store(to + p * pitch + j, read_grad<kind.value>(s, g, y, i, c - i, low, high));
-    }
+    by_vectors<4>(c, [&](auto w, int64_t i) {
+      const GradLine<kind.value, w.n> line(w, s, i);
+      const float* g = s.g + first * s.step + i;
+      const float* y = s.of.x + first * s.of.step + i;
+      float* place = to + i / VL * apart;
+      for (int64_t p = 0; p < count; p++, g += s.step, y += s.of.step, place += pitch)
+#pragma GCC unroll 4
+        for (int k = 0; k < w.n; k++) {
+          const vec v = line.read(w, k, g, y);
+          if (apart == VL) w.put(place + k * VL, v);
+          else store(place + k * apart, v);
+        }
+    });
   });
 }
 

@@ -29,6 +29,7 @@ constexpr int PANEL = 2 * VL;   // columns of a register tile
 
 typedef float vec __attribute__((vector_size(4 * VL)));
 typedef int32_t mask __attribute__((vector_size(4 * VL)));
+typedef uint8_t bytes __attribute__((vector_size(VL)));
 
 static inline vec load(const float* p) {
   vec v;
@@ -73,6 +74,57 @@ static inline void store_some(float* p, vec v, int64_t count) {
   else store_part(p, v, (int)count);
 }
 
+// The channels of a pixel as vectors: N whole ones, or the first `count` lanes of one.
+template <int N>
+struct Whole {
+  static constexpr int n = N;
+  vec get(const float* p) const { return load(p); }
+  void put(float* p, vec v) const { store(p, v); }
+};
+
+struct Part {
+  static constexpr int n = 1;
+  int count;
+  vec get(const float* p) const { return load_part(p, count); }
+  void put(float* p, vec v) const { store_part(p, v, count); }
+};
+
+// Calls f(vectors, first channel) until all `c` channels have had their turn, N vectors at a time as long as there are N.
+template <int N, class F>
+static inline void by_vectors(int64_t c, F&& f) {
+  int64_t i = 0;
+  for (; i + N * VL <= c; i += N * VL) f(Whole<N>(), i);
+  for (; N > 1 && i + VL <= c; i += VL) f(Whole<1>(), i);
+  if (i < c) f(Part{(int)(c - i)}, i);
+}
+
 static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
+
+// Turns VL vectors into their lanes: afterwards row j holds lane j of each. Rows that nobody looks at cost nothing.
+static inline __attribute__((always_inline)) void transpose(vec* rows) {
+#if defined(__clang__)
+  vec turned[VL];
+  for (int i = 0; i < VL; i++)
+    for (int j = 0; j < VL; j++) turned[j][i] = rows[i][j];
+  for (int i = 0; i < VL; i++) rows[i] = turned[i];
+#else
+#pragma GCC unroll 4
+  for (int apart = 1; apart < VL; apart *= 2) {
+    mask low = {}, high = {};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < VL; lane++) {
+      low[lane] = lane & apart ? VL + lane - apart : lane;
+      high[lane] = lane & apart ? VL + lane : lane + apart;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) {
+      if (i & apart) continue;
+      const vec a = rows[i], b = rows[i + apart];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + apart] = __builtin_shuffle(a, b, high);
+    }
+  }
+#endif
+}
 
 }  // namespace TT_ISA

@@ -10,18 +10,19 @@
 
 namespace TT_ISA {
 
+constexpr int64_t PIECE_FLOATS = 16 << 10;  // 64 KiB of each operand
+
 // A block of kept memory for as long as a kernel runs.
 struct Block {
-  explicit Block(size_t num_floats) : memory_(static_cast<float*>(take_block(num_floats * sizeof(float), &granted_))) {
+  explicit Block(size_t num_floats) : memory_(static_cast<float*>(take_block(num_floats * sizeof(float)))) {
     if (!memory_) throw std::bad_alloc();
   }
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  ~Block() { give_block(memory_, granted_); }
+  ~Block() { give_block(memory_); }
   float* get() const { return memory_; }
 
  private:
-  size_t granted_ = 0;
   float* memory_;
 };
 
@@ -38,34 +39,38 @@ struct Offsets {
 // Mean and sum of squared deviations of `rows` rows of `columns` floats, in two passes over what is in cache.
 static void moments_of(const float* x, int64_t step, int64_t rows, int64_t columns, float* mean, float* m2) {
   const float inverse = 1.0f / (float)rows;
-  for (int64_t i = 0; i < columns; i += VL) {
-    int64_t left = columns - i;
-    vec sum[4] = {};
+  by_vectors<2>(columns, [&](auto w, int64_t i) {
+    vec sum[2][w.n] = {}, m[w.n], square[2][w.n] = {};
     int64_t r = 0;
-    for (; r + 4 <= rows; r += 4)
-      for (int k = 0; k < 4; k++) sum[k] += load_some(x + (r + k) * step + i, left);
-    for (; r < rows; r++) sum[0] += load_some(x + r * step + i, left);
-    vec m = ((sum[0] + sum[1]) + (sum[2] + sum[3])) * inverse;
-    vec square[4] = {};
-    for (r = 0; r + 4 <= rows; r += 4)
-      for (int k = 0; k < 4; k++) {
-        vec d = load_some(x + (r + k) * step + i, left) - m;
-        square[k] += d * d;
+    for (; r + 2 <= rows; r += 2)
+      for (int h = 0; h < 2; h++)
+        for (int k = 0; k < w.n; k++) sum[h][k] += w.get(x + (r + h) * step + i + k * VL);
+    for (; r < rows; r++)
+      for (int k = 0; k < w.n; k++) sum[0][k] += w.get(x + r * step + i + k * VL);
+    for (int k = 0; k < w.n; k++) m[k] = (sum[0][k] + sum[1][k]) * inverse;
+    for (r = 0; r + 2 <= rows; r += 2)
+      for (int h = 0; h < 2; h++)
+        for (int k = 0; k < w.n; k++) {
+          const vec d = w.get(x + (r + h) * step + i + k * VL) - m[k];
+          square[h][k] += d * d;
+        }
+    for (; r < rows; r++)
+      for (int k = 0; k < w.n; k++) {
+        const vec d = w.get(x + r * step + i + k * VL) - m[k];
+        square[0][k] += d * d;
       }
-    for (; r < rows; r++) {
-      vec d = load_some(x + r * step + i, left) - m;
-      square[0] += d * d;
+    for (int k = 0; k < w.n; k++) {
+      w.put(mean + i + k * VL, m[k]);
+      w.put(m2 + i + k * VL, square[0][k] + square[1][k]);
     }
-    store_some(mean + i, m, left);
-    store_some(m2 + i, (square[0] + square[1]) + (square[2] + square[3]), left);
-  }
+  });
 }
 
 // Merges the moments of pieces, `[piece][2][c]` with `count(piece)` values each: Chan, Golub and LeVeque (1983).
 template <class Count>
 static void merge_moments(const float* slots, int64_t pieces, int64_t c, Count&& count, Moments to) {
   constexpr int64_t CHUNK = 4 * VL;
-  parallel((c + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+  parallel_if_worth(pieces * c * 4, (c + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
     int64_t first = chunk * CHUNK, until = std::min(first + CHUNK, c);
     double total = 0;
     double mean[CHUNK] = {}, m2[CHUNK] = {};
@@ -89,7 +94,7 @@ static void merge_moments(const float* slots, int64_t pieces, int64_t c, Count&&
 // Adds up `pieces` rows of `length` floats in their order, `apart` floats from one to the next.
 static void add_pieces(const float* slots, int64_t pieces, int64_t apart, int64_t length, float* to) {
   constexpr int64_t CHUNK = 4096;
-  parallel((length + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+  parallel_if_worth(pieces * length, (length + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
     int64_t first = chunk * CHUNK, until = std::min(first + CHUNK, length);
     for (int64_t i = first; i < until; i += VL) {
       int64_t left = until - i;
@@ -107,33 +112,52 @@ static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_
   if (!s.add && !s.y && s.through.act.kind == ACT_NONE) return;
   with_kind(s.through.act.kind, [&](auto kind) {
     const vec low = fill(s.through.act.low), high = fill(s.through.act.high);
-    for (int64_t i = channel; i < channel + columns; i += VL) {
-      int64_t left = channel + columns - i;
-      vec scale = {}, shift = {}, mean = {}, total = {}, total_y = {};
-      if (s.through.scale) scale = load_some(s.through.scale + i, left), shift = load_some(s.through.shift + i, left);
-      if (s.y) mean = load_some(s.mean + i, left);
+    by_vectors<2>(columns, [&](auto w, int64_t offset) {
+      const int64_t i = channel + offset;
+      const Line<w.n> line(w, s.through.scale, s.through.shift, i);
+      const bool same = s.y == s.through.x;
+      vec mean[w.n], total[w.n] = {}, total_y[w.n] = {};
+      for (int k = 0; k < w.n; k++) mean[k] = s.y ? w.get(s.mean + i + k * VL) : (vec){};
       for (int64_t r = 0; r < rows; r++) {
-        int64_t p = first + r * apart;
+        const int64_t p = first + r * apart;
         float* to = s.to + p * s.step + i;
-        vec g = load_some(to, left);
-        if (s.add) g += load_some(s.add + p * s.add_step + i, left);
-        if (kind.value != ACT_NONE) {
-          vec at = load_some(s.through.x + p * s.through.step + i, left);
-          if (s.through.scale) at = at * scale + shift;
-          g = through<kind.value>(g, at, low, high);
-        }
-        store_some(to, g, left);
-        if (s.y) {
-          total += g;
-          total_y += g * (load_some(s.y + p * s.y_step + i, left) - mean);
+        const float* m = s.through.x + p * s.through.step + i;
+        const float* y = s.y + p * s.y_step + i;
+#pragma GCC unroll 2
+        for (int k = 0; k < w.n; k++) {
+          vec g = w.get(to + k * VL), at = {};
+          if (s.add) g += w.get(s.add + p * s.add_step + i + k * VL);
+          if (kind.value != ACT_NONE) {
+            at = w.get(m + k * VL);
+            g = through<kind.value>(g, line(k, at), low, high);
+          }
+          w.put(to + k * VL, g);
+          if (s.y) {
+            total[k] += g;
+            total_y[k] += g * ((kind.value != ACT_NONE && same ? at : w.get(y + k * VL)) - mean[k]);
+          }
         }
       }
-      if (s.y) {
-        store_some(sum + i, load_some(sum + i, left) + total, left);
-        store_some(sum_y + i, load_some(sum_y + i, left) + total_y, left);
+      for (int k = 0; s.y && k < w.n; k++) {
+        w.put(sum + i + k * VL, w.get(sum + i + k * VL) + total[k]);
+        w.put(sum_y + i + k * VL, w.get(sum_y + i + k * VL) + total_y[k]);
       }
-    }
+    });
   });
+}
+
+// The same for a whole batch, with the sums stored.
+static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
+  const int64_t each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1), pieces = (pixels + each - 1) / each;
+  Block slots(pieces * 2 * c);
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
+    float* slot = slots.get() + piece * 2 * c;
+    std::memset(slot, 0, 2 * c * sizeof(float));
+    finish_grads(s, piece * each, 1, std::min(each, pixels - piece * each), 0, c, slot, slot + c);
+  });
+  if (!s.y) return;
+  add_pieces(slots.get(), pieces, 2 * c, c, s.sum);
+  add_pieces(slots.get() + c, pieces, 2 * c, c, s.sum_y);
 }
 
 }  // namespace TT_ISA

@@ -1,0 +1,131 @@
+"""Convolutions of one or two spatial axes in the native kernels; others go to the reference."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tinytrain.device import Array
+from tinytrain.kernels.native import _native
+from tinytrain.kernels.native.activations import source_of
+from tinytrain.kernels.native.gradients import (
+    ConvolutionGradient,
+    Job,
+    WeightGradient,
+    gradient_source,
+)
+from tinytrain.kernels.reference import convolution as reference
+from tinytrain.kernels.reference.windows import Pairs
+
+Geometry = tuple[int, ...]
+
+
+def conv_forward(
+    x: Any,
+    w: Array,
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+    b: Array | None = None,
+) -> Array:
+    """Return the convolution of `x` with `w`; arguments as for the reference, `x` may be pending."""
+    if len(stride) > 2:
+        return reference.conv_forward(x, w, stride, padding, dilation, groups, b)
+    return _native.conv_forward(source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), b, False)
+
+
+def conv_with_moments(
+    x: Any, w: Array, stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int
+) -> tuple[Array, tuple[Array, Array] | None]:
+    """Return the convolution with mean and sum of squared deviations of every output channel.
+
+    The moments are taken while the result is in cache; None where there are no values.
+    """
+    found = _native.conv_forward(
+        source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), None, True
+    )
+    return (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
+
+
+def conv_input_grad(
+    g: Any,
+    w: Array,
+    x_shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """Return the gradient of a convolution's input; arguments as for the reference."""
+    if len(stride) > 2:
+        return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
+    where = geometry(stride, padding, dilation, groups)
+    return _native.conv_input_grad(gradient_source(g), _contiguous(w), tuple(x_shape), where, None)[0]
+
+
+def conv_weight_grad(
+    g: Any,
+    x: Any,
+    w_shape: Sequence[int],
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+) -> Array:
+    """Return the gradient of a convolution's weight; arguments as for the reference."""
+    if len(stride) > 2:
+        return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
+    where = geometry(stride, padding, dilation, groups)
+    return _native.conv_weight_grad(gradient_source(g), source_of(x), tuple(w_shape), where)
+
+
+def conv_bias_grad(g: Any) -> Array:
+    """Return the gradient of a convolution's bias."""
+    if g.ndim > 4:
+        return reference.conv_bias_grad(g)
+    return _native.grad_sums(gradient_source(g), None)[0]
+
+
+def conv_gradients(
+    g: Any,
+    x: Any,
+    w: Array,
+    stride: Sequence[int],
+    padding: Pairs,
+    dilation: Sequence[int],
+    groups: int,
+    needs: tuple[bool, ...],
+) -> tuple[Any, Any]:
+    """Return both gradients of a convolution, pending; None where not needed.
+
+    Args:
+        g: gradient of the output, perhaps pending.
+        x: the input, perhaps pending.
+        w: the weight.
+        stride, padding, dilation, groups: as in `conv_forward`; at most two axes.
+        needs: whether the input's and the weight's gradient are wanted.
+    """
+    where = geometry(stride, padding, dilation, groups)
+    job = Job(gradient_source(g), x, _contiguous(w), where, needs[1])
+    return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
+
+
+def geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int) -> Geometry:
+    """Return the numbers that module.cpp reads: strides, padding before and after, dilations, groups."""
+    return _geometry(tuple(stride), tuple(map(tuple, padding)), tuple(dilation), groups)
+
+
+@functools.lru_cache(maxsize=4096)
+def _geometry(stride: tuple[int, ...], padding: tuple[Any, ...], dilation: tuple[int, ...], groups: int) -> Geometry:
+    if len(stride) == 1:
+        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+    (before_h, after_h), (before_w, after_w) = padding
+    return (*stride, before_h, before_w, after_h, after_w, *dilation, groups)
+
+
+def _contiguous(w: Array) -> Array:
+    return w if w.flags.c_contiguous else np.ascontiguousarray(w)
