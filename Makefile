@@ -49,6 +49,7 @@ parity: $(if $(filter .venv-parity/bin/python,$(PYTHON_PARITY)),.venv-parity/ins
 bench: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
 	@$(PYTHON_BENCH) benchmarks/startup.py
 	@$(PYTHON_BENCH) benchmarks/train_step.py
+	@$(PYTHON_BENCH) benchmarks/small_costs.py
 	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/loading.py $(DATA))
 
 clean:

@@ -17,7 +17,9 @@
 #include <new>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "exact.h"
 #include "kernels.h"
 #include "pool.h"
 
@@ -28,6 +30,7 @@ WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
 #define DECLARE(name) \
   namespace name {    \
   extern const KernelTable table; \
+  extern const ExactTable exact;  \
   }
 #if defined(__x86_64__)
 DECLARE(avx512)
@@ -38,6 +41,7 @@ DECLARE(baseline)
 namespace {
 
 const KernelTable* kernels = &baseline::table;
+const ExactTable* exact_kernels = &baseline::exact;
 
 struct PythonError {};  // the exception is set already
 
@@ -309,6 +313,11 @@ Ref pack(std::initializer_list<PyObject*> borrowed) {
   return tuple;
 }
 
+Ref none() {
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
+}
+
 typedef PyObject* const* Arguments;
 
 // conv_forward(x, w, geometry, bias or None, want_moments) -> y, or (y, mean, m2)
@@ -577,15 +586,20 @@ Ref empty(Arguments a) {
   return new_array(ndim, shape, true);
 }
 
+#include "module_loss.h"
+#include "module_images.h"
+#include "module_updates.h"
+
 const struct {
   const char* name;
   const KernelTable* table;
+  const ExactTable* exact;
 } TABLES[] = {
 #if defined(__x86_64__)
-    {"avx512", &avx512::table},
-    {"avx2", &avx2::table},
+    {"avx512", &avx512::table, &avx512::exact},
+    {"avx2", &avx2::table, &avx2::exact},
 #endif
-    {"baseline", &baseline::table},
+    {"baseline", &baseline::table, &baseline::exact},
 };
 
 bool runs_here(const char* name) {
@@ -605,6 +619,7 @@ Ref use(Arguments a) {
   for (const auto& each : TABLES)
     if (!std::strcmp(each.name, name) && runs_here(name)) {
       kernels = each.table;
+      exact_kernels = each.exact;
       Py_INCREF(Py_None);
       return Ref(Py_None);
     }
@@ -682,6 +697,16 @@ PyMethodDef METHODS[] = {
     ENTRY(max_pool_grad, 5),
     ENTRY(mean_pixels, 1),
     ENTRY(empty, 1),
+    ENTRY(sgd, 9),
+    ENTRY(adam, 14),
+    ENTRY(rmsprop, 12),
+    ENTRY(lion, 10),
+    ENTRY(square_sums, 1),
+    ENTRY(scale, 2),
+    ENTRY(resize, 6),
+    ENTRY(look_up, 2),
+    ENTRY(cross_entropy_forward, 6),
+    ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
     ENTRY(use_winograd, 1),
     ENTRY(instruction_sets, 0),
