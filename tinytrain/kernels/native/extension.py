@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 from types import ModuleType
+
+EXTENSION: ModuleType | None
+PROBLEM: str | None
+"""Why there is no extension, with the remedy; None where there is one."""
+
+try:
+    from tinytrain.kernels.native import _native
+
+    EXTENSION, PROBLEM = _native, None
+except ImportError as error:
+    EXTENSION, PROBLEM = None, f"not built ({error}): install again where there is a C++ compiler"
 
 
 @functools.cache
 def native() -> ModuleType | None:
     """Return the extension; None where it was not built, or where `TINYTRAIN_KERNELS=reference` keeps it out."""
-    choice = os.environ.get("TINYTRAIN_KERNELS", "auto")
-    if choice == "reference":
-        return None
-    try:
-        extension = importlib.import_module("tinytrain.kernels.native._native")
-    except ImportError:
-        return None
-    found = extension.instruction_sets()
-    extension.use(choice if choice in found else found[0])
-    return extension
+    return None if os.environ.get("TINYTRAIN_KERNELS") == "reference" else EXTENSION

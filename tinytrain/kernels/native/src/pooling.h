@@ -40,7 +40,7 @@ static void max_pool(const PoolGeometry& g, const Source& x, float* y, uint8_t* 
           }
           part.put(y + out, best);
           if (winners) {
-            const bytes narrow = __builtin_convertvector(winner, bytes);
+            const small_mask narrow = __builtin_convertvector(winner, small_mask);
             std::memcpy(winners + out, &narrow, std::min<int64_t>(VL, g.c - i));
           }
         });
@@ -62,7 +62,7 @@ static void max_pool_grad(const PoolGeometry& g, const float* grads, int64_t ste
         const Inside columns(left, g.kw, g.dw, g.w);
         by_vectors<1>(g.c, [&](auto part, int64_t i) {
           const vec value = part.get(grads + window * step + i);
-          bytes narrow = {};
+          small_mask narrow = {};
           std::memcpy(&narrow, winners + window * g.c + i, std::min<int64_t>(VL, g.c - i));
           const mask won = __builtin_convertvector(narrow, mask) - (int)(kh * g.kw);
           for (int64_t kw = columns.first; kw <= columns.last; kw++) {

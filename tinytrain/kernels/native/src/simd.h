@@ -29,7 +29,7 @@ constexpr int PANEL = 2 * VL;   // columns of a register tile
 
 typedef float vec __attribute__((vector_size(4 * VL)));
 typedef int32_t mask __attribute__((vector_size(4 * VL)));
-typedef uint8_t bytes __attribute__((vector_size(VL)));
+typedef uint8_t small_mask __attribute__((vector_size(VL)));
 
 static inline vec load(const float* p) {
   vec v;

@@ -153,8 +153,7 @@ static void square_sums(const Parameters& parameters, double* sums) {
   // A parameter's sum is that of its stretches in their order. At most two stretches of a piece go on in another piece: those
   // at its ends; all others are whole parameters.
   const int64_t pieces = (total + UPDATE_FLOATS - 1) / UPDATE_FLOATS;
-  size_t granted = 0;
-  double* ends = static_cast<double*>(take_block(2 * pieces * sizeof(double), &granted));
+  double* ends = static_cast<double*>(take_block(2 * pieces * sizeof(double)));
   if (!ends) throw std::bad_alloc();
   for (int64_t i = 0; i < 2 * pieces; i++) ends[i] = 0;
   for_each_stretch(parameters, [&](const Parameter& p, int64_t begin, int64_t end) {
@@ -172,7 +171,7 @@ static void square_sums(const Parameters& parameters, double* sums) {
     sums[n] = ends[2 * first + 1];
     for (int64_t piece = first + 1; piece <= last; piece++) sums[n] += ends[2 * piece];
   }
-  give_block(ends, granted);
+  give_block(ends);
 }
 
 static void scale(const Parameters& parameters, float factor) {
