@@ -41,7 +41,7 @@ static void max_pool(const PoolGeometry& g, const Source& x, float* y, uint8_t* 
           part.put(y + out, best);
           if (winners) {
             const small_mask narrow = __builtin_convertvector(winner, small_mask);
-            std::memcpy(winners + out, &narrow, std::min<int64_t>(VL, g.c - i));
+            std::memcpy(winners + out, &narrow, part.lanes());
           }
         });
       }
@@ -63,7 +63,7 @@ static void max_pool_grad(const PoolGeometry& g, const float* grads, int64_t ste
         by_vectors<1>(g.c, [&](auto part, int64_t i) {
           const vec value = part.get(grads + window * step + i);
           small_mask narrow = {};
-          std::memcpy(&narrow, winners + window * g.c + i, std::min<int64_t>(VL, g.c - i));
+          std::memcpy(&narrow, winners + window * g.c + i, part.lanes());
           const mask won = __builtin_convertvector(narrow, mask) - (int)(kh * g.kw);
           for (int64_t kw = columns.first; kw <= columns.last; kw++) {
             float* pixel = to + (left + kw * g.dw) * g.c + i;

@@ -78,6 +78,7 @@ static inline void store_some(float* p, vec v, int64_t count) {
 template <int N>
 struct Whole {
   static constexpr int n = N;
+  static constexpr int lanes() { return VL; }
   vec get(const float* p) const { return load(p); }
   void put(float* p, vec v) const { store(p, v); }
 };
@@ -85,6 +86,7 @@ struct Whole {
 struct Part {
   static constexpr int n = 1;
   int count;
+  int lanes() const { return count; }
   vec get(const float* p) const { return load_part(p, count); }
   void put(float* p, vec v) const { store_part(p, v, count); }
 };
