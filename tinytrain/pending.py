@@ -1,9 +1,9 @@
 """Values that are known but not written to memory yet.
 
 A normalisation or an activation costs a pass over memory of its own, unless whoever reads the result does it while
-reading. So the fast kernels may hand on a pending value: a recipe in place of an array, of the array's shape and type. A
-kernel that understands the recipe takes it; everybody else asks for the array, which is then computed once. Gradients are
-handed on in the same way.
+reading. So the fast kernels may hand on a pending value: a recipe in place of an array, of the array's shape and
+type. A kernel that understands the recipe takes it; everybody else asks for the array, which is then computed once.
+Gradients are handed on in the same way.
 
 What people see stays eager: shapes, types and errors are those of the finished value, and whoever changes or shares the
 memory that a recipe reads computes the value first (`tape.Storage.settle`).

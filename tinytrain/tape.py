@@ -164,7 +164,7 @@ def propagate(
 
     A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
     every use of a value before the value itself. A gradient that is not computed yet is handed on as it is to a node
-    that understands it; a leaf waits for the end with such a one, for what computes it may be about to be asked for more.
+    that understands it. A leaf waits for the end with such a one: what computes it may be about to be asked for more.
 
     Args:
         roots: nodes and the gradients that start there.

@@ -4,8 +4,8 @@ Operations live in `tinytrain.ops`; `ops/methods.py` makes methods of them. Here
 the class and its fields; how results enter the tape is in `tinytrain.recording`.
 
 A freshly computed array may lie in memory in any order (activations are channels-last); people are told that it
-is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides. It may also
-not be computed yet (see `tinytrain.pending`); `Tensor.array` computes it, `Tensor.value` hands it on as it is.
+is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides. An array
+may also not be computed yet (see `tinytrain.pending`); `Tensor.array` computes it, `Tensor.value` hands it on as it is.
 """
 
 from __future__ import annotations
@@ -286,7 +286,7 @@ class Tensor(TensorValues):
         if memory_format == "torch.channels_last":
             array = self.strided_array()
             return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
-        return not self._is_strided or self._array.flags.c_contiguous
+        return not self._is_strided or self.array.flags.c_contiguous
 
     def stride(self, dim: int | None = None) -> Any:
         """Return how many elements lie between neighbours, of one dimension or all."""

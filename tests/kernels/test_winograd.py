@@ -1,4 +1,4 @@
-"""Winograd's algorithm computes the convolutions of the reference, on any size and instruction set, to a stated accuracy."""
+"""Winograd's algorithm computes the reference's convolutions, on any size and instruction set, to a stated accuracy."""
 
 from __future__ import annotations
 

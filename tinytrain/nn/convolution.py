@@ -189,9 +189,8 @@ class _Conv(_Convolution):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pad_amounts(), mode=_PAD_MODES[self.padding_mode])
             padding = 0
-        own = self._parameters
         return _CONVOLVE[self.num_spatial](
-            input, own["weight"], own["bias"], self.stride, padding, self.dilation, self.groups
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
     def _pad_amounts(self) -> list[int]:

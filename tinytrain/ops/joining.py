@@ -81,7 +81,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def _join_channels(tensors: Sequence[Tensor], dim: int) -> Tensor | None:
-    """Return `cat` along the channels by a kernel that computes each tensor into its place; None where there is none."""
+    """Return `cat` along the channels by a kernel that computes each into its place, None where there is none."""
     values = [each.value for each in tensors]
     shape, dtype = values[0].shape, values[0].dtype
     if dim not in (1, -3) or len(shape) != 4 or 0 in shape:
@@ -92,11 +92,12 @@ def _join_channels(tensors: Sequence[Tensor], dim: int) -> Tensor | None:
         join = find_kernel("join_channels", each)
         if join is None:
             return None
+    assert join is not None
     sizes = [each.shape[1] for each in values]
 
     def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-        stops = itertools.accumulate(sizes)
-        return [g[:, stop - size : stop] if each else None for stop, size, each in zip(stops, sizes, needs, strict=True)]
+        parts = zip(itertools.accumulate(sizes), sizes, needs, strict=True)
+        return [g[:, stop - size : stop] if needed else None for stop, size, needed in parts]
 
     return record(join(values), "Cat", tuple(tensors), rule)
 

@@ -112,7 +112,7 @@ def _waiting_batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor | None:
-    """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these values."""
+    """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these."""
     normalize = kernels.find_kernel("normalize_batch" if training else "normalize_by", x)
     if normalize is None or x.ndim < 2:
         return None

@@ -81,10 +81,10 @@ def lies_channels_last(array: Array) -> bool:
     """Return whether `(n, c, *size)` lies in memory pixel by pixel without gaps."""
     shape = array.shape
     if len(shape) == 4:
-        n, c, h, w = shape
+        _, c, h, w = shape
         return array.strides == (4 * h * w * c, 4, 4 * w * c, 4 * c)
     if len(shape) == 3:
-        n, c, w = shape
+        _, c, w = shape
         return array.strides == (4 * w * c, 4, 4 * c)
     return len(shape) == 2 and array.flags.c_contiguous
 
