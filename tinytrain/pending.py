@@ -31,7 +31,7 @@ class Pending:
 
     def __init__(self, like: Array | Pending):
         self.shape: tuple[int, ...] = like.shape
-        self.dtype = like.dtype
+        self.dtype: Any = like.dtype
         self.device_array: Array = like.device_array if isinstance(like, Pending) else like
         self._array: Array | None = None
 

@@ -1,9 +1,9 @@
 """Gradients that are not computed yet: so that one pass over memory serves several layers.
 
 A convolution's input gradient waits until it is known what happens to it next. The activation in front of the
-convolution adds its derivative, the normalisation in front of that asks for its two sums, and only then the kernel runs,
-which does all of it while it writes. What the normalisation hands on is pending too: alpha g + beta y + gamma, which
-the convolution in front reads in passing.
+convolution adds its derivative, the normalisation in front of that asks for its two sums, and only then the kernel
+runs, which does all of it while it writes. What the normalisation hands on is pending too: alpha g + beta y + gamma,
+which the convolution in front reads in passing.
 """
 
 from __future__ import annotations
