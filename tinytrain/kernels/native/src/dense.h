@@ -287,50 +287,48 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
   const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
-  const int64_t x_pitch = merge ? g.c : odd_pitch(g.c);
   const Bands bands(g.n, g.oh, g.ow);
-  // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
+  // A piece is a part of the bands and a range of the input channels, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
-  const int64_t most = std::clamp<int64_t>(NEAR_FLOATS / (taps * cg * g.groups * PANEL), 1, panels);
-  const int64_t num_ranges = (panels + most - 1) / most, each = (panels + num_ranges - 1) / num_ranges;
-  const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
+  const int64_t most = g.groups > 1 || merge ? cg : std::clamp<int64_t>(NEAR_FLOATS / (taps * og), MAX_ROWS, cg);
+  const int64_t num_ranges = (cg + most - 1) / most, each = (cg + num_ranges - 1) / num_ranges;
+  const int64_t parts = std::min(num_parts(bands.count()), (FEW_PIECES + num_ranges - 1) / num_ranges);
   Block sums(parts * size);
   parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
-    const int64_t part = piece / num_ranges, range = piece % num_ranges;
-    const int64_t first_panel = range * each, last_panel = std::min(panels, (range + 1) * each);
-    const int64_t first_column = first_panel * PANEL, num_columns = std::min(og, last_panel * PANEL) - first_column;
+    const int64_t part = piece / num_ranges, channel = piece % num_ranges * each;
+    const int64_t num_channels = std::min(each, cg - channel), width = g.groups > 1 ? g.c : num_channels;
+    const int64_t x_pitch = merge ? width : odd_pitch(width), pitch = odd_pitch(g.o);
+    const Source x_range = from_channel(x, channel);
     float* to = sums.get() + part * size;
     if (bands.count() == 0) {
       std::fill(to, to + size, 0.0f);
       return;
     }
+    Ahead nothing;
     bool add = false;
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
       const Window out = bands.at(band);
       const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
                       (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
       const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
-      Ahead ahead;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
       read_window(in, g.h, g.w, source, x_pitch,
-                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, x_pitch); });
-      // Only the range's columns of the gradient, of each group.
-      const int64_t width = g.groups == 1 ? num_columns : g.o, pitch = odd_pitch(width);
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x_range, first, count, width, at, x_pitch); });
       float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
-      read_grads(g.groups == 1 ? from_channel(grads, first_column) : grads, bands.first(out), pixels, width, g_rows, pitch);
+      read_grads(grads, bands.first(out), pixels, g.o, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
-      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;
+      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : num_channels;
       for (int64_t group = 0; group < g.groups; group++)
-        for (int64_t panel = first_panel; panel < last_panel; panel++) {
+        for (int64_t panel = 0; panel < panels; panel++) {
           const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
-          const float* b = g_rows + (g.groups == 1 ? panel * PANEL - first_column : group * og + panel * PANEL);
+          const float* b = g_rows + group * og + panel * PANEL;
           for (int64_t run = 0; run < num_runs; run++) {
             const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
             Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, 1, g.sw * x_pitch, b, pitch,
                       a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
-            float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
-            multiply_panel(runs, height, at, og, columns, add, ahead);
+            float* at = to + (group * taps * cg + (merge ? run * g.kw * cg : run * cg + channel)) * og + panel * PANEL;
+            multiply_panel(runs, height, at, og, columns, add, nothing);
           }
         }
     }
