@@ -24,7 +24,17 @@ INSTRUCTION_SETS = {
     "baseline": [],
     **({"avx2": ["-mavx2", "-mfma"]} if X86 else {}),
     **(
-        {"avx512": ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"]}
+        {
+            "avx512": [
+                "-mavx512f",
+                "-mavx512dq",
+                "-mavx512vl",
+                "-mavx512bw",
+                "-mfma",
+                "-mprfchw",
+                "-mprefer-vector-width=512",
+            ]
+        }
         if X86
         else {}
     ),

@@ -107,7 +107,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
         ahead.add(x.x + next.left * x.step, next.columns * x.step);
       else
         ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
-      ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o);
+      ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o, true);
       ahead.spread(g.groups * (ranges.each * out.rows * ((out.columns + MAX_ROWS - 1) / MAX_ROWS)));
     }
     const int num_runs = (int)(merge ? g.kh : taps);
@@ -363,7 +363,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
         ahead.add(x.x + next * x.step, count * x.step);
         if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);
         if (sink.y && sink.y != x.x) ahead.add(sink.y + next * sink.y_step, count * sink.y_step);
-        ahead.add(sink.to + next * sink.step, count * sink.step);
+        ahead.add(sink.to + next * sink.step, count * sink.step, true);
         ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
       }
       const int64_t pitch = odd_pitch(g.o);

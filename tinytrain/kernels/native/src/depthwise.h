@@ -132,7 +132,7 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
       const Window next = bands.at(band + num_threads());
       const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
       ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
-      ahead.add(y + bands.first(next) * g.c, next.rows * g.ow * g.c);
+      ahead.add(y + bands.first(next) * g.c, next.rows * g.ow * g.c, true);
       ahead.spread(blocks * out.rows);
     }
     const Offsets offset(SCRATCH_RUNS, taps);
@@ -349,7 +349,7 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
         ahead.add(grads.g + first * grads.step, count * grads.step);
         if (!grads.plain()) ahead.add(grads.of.x + first * grads.of.step, count * grads.of.step);
         ahead.add(x.x + bands.first(next) * x.step, next.rows * g.w * x.step);
-        if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step);
+        if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step, true);
         ahead.spread(blocks * at.rows);
       }
       with_kind(x.act.kind, [&](auto kind) {

@@ -27,8 +27,9 @@ struct Runs {
 // Memory that will be needed soon, fetched a little at a time while the arithmetic goes on: a core that reads a band and then
 // computes waits for memory first and leaves it idle afterwards.
 struct Ahead {
-  void add(const float* from, int64_t floats) {
+  void add(const float* from, int64_t floats, bool to_write = false) {
     if (!from || floats <= 0 || count_ == 6) return;
+    to_write_[count_] = to_write;
     next_[count_] = reinterpret_cast<const char*>(from);
     end_[count_++] = reinterpret_cast<const char*>(from + floats);
     lines_ += floats / 16 + 1;
@@ -36,7 +37,8 @@ struct Ahead {
   void spread(int64_t calls) { each_ = lines_ / (calls > 0 ? calls : 1) + 1; }
   void fetch() {
     for (int64_t i = 0; i < each_ && current_ < count_; i++) {
-      __builtin_prefetch(next_[current_], 0, 2);
+      if (to_write_[current_]) __builtin_prefetch(next_[current_], 1, 2);
+      else __builtin_prefetch(next_[current_], 0, 2);
       next_[current_] += 64;
       if (next_[current_] >= end_[current_]) current_++;
     }
@@ -45,6 +47,7 @@ struct Ahead {
  private:
   const char* next_[6];
   const char* end_[6];
+  bool to_write_[6];
   int count_ = 0, current_ = 0;
   int64_t lines_ = 0, each_ = 0;
 };
