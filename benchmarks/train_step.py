@@ -1,10 +1,10 @@
 """Training steps beside PyTorch's: `python benchmarks/train_step.py [NETWORK ...] [--no-compile] [--json FILE]`.
 
 A step is forward, cross-entropy, backward and SGD with momentum, float32, by the plain public interface of both
-libraries, on two cores. PyTorch runs eager in its default and in its channels-last layout, and compiled in the faster of
-the two, which takes a minute or more a network; the best of the three counts. Results and gradients are compared first.
-NETWORK may be a pattern, as '6blocks*'. The last two columns are the shares of the machine's limits that tinytrain uses
-(roofline.py).
+libraries, on two cores. PyTorch runs eager in its default and in its channels-last layout, and compiled in the faster
+of the two, which takes a minute or more a network; the best of the three counts. Results and gradients are compared
+first. NETWORK may be a pattern, as '6blocks*'. The last two columns are the shares of the machine's limits that
+tinytrain uses (roofline.py).
 """
 
 from __future__ import annotations
