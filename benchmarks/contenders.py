@@ -54,14 +54,15 @@ def steps_of(
         check: whether to compare results and gradients first, on at most 8 images.
     """
     x, y = network.data(batch)
-    ours = network.model()
+    ours = network.model(with_statistics=kind is evaluation)
     steps = {}
     if torch:
         import torch as library
         from twins import check_twins, twin_of
 
         if check:
-            errors = check_twins(ours, twin_of(ours, network.name), *network.data(8))
+            fresh = network.model()
+            errors = check_twins(fresh, twin_of(fresh, network.name), *network.data(8))
             shown = ", ".join(f"{key} {error:.1g}" for key, error in errors.items())
             print(f"{network.name}: errors beside PyTorch's: {shown}", file=sys.stderr)
         for layout in (EAGER, CHANNELS_LAST):
@@ -86,7 +87,8 @@ def compiled_step(kind: Callable[..., Step], network: Network, layout: str, batc
     from twins import twin_of
 
     x, y = network.data(batch)
-    twin, images = twin_of(network.model(), network.name), torch.from_numpy(x)
+    model = network.model(with_statistics=kind is evaluation)
+    twin, images = twin_of(model, network.name), torch.from_numpy(x)
     if layout == CHANNELS_LAST:
         twin, images = twin.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
     torch._dynamo.reset()  # else the code of earlier networks counts towards a limit of recompilations

@@ -32,10 +32,24 @@ class Network:
     batch: int
     classes: int
 
-    def model(self) -> nn.Module:
-        """Return the network, the same weights at every call."""
+    def model(self, *, with_statistics: bool = False) -> nn.Module:
+        """Return the network, the same weights at every call.
+
+        Args:
+            with_statistics: normalisations know those of 8 images, as after a training: with those of a fresh network
+                the values in evaluation shrink from layer to layer.
+        """
         tt.manual_seed(0)
-        return self.build()
+        model = self.build()
+        if with_statistics:
+            norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+            for norm in norms:
+                norm.momentum = 1.0
+            with tt.no_grad():
+                model(tt.from_numpy(self.data(8)[0]))
+            for norm in norms:
+                norm.momentum = 0.1
+        return model
 
     def data(self, batch: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return images (n, c, h, w), normally distributed, and class indices (n,).
