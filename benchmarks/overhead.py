@@ -34,7 +34,9 @@ def operations(library: Any) -> dict[str, Callable[[Any], Any]]:
         "batch_norm": norm,
         "linear": linear,
         "max_pool2d": lambda x: functional.max_pool2d(x, 2),
-        "conv2d, batch_norm, relu": nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+        "conv2d, batch_norm, relu": nn.Sequential(
+            nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+        ),
     }
 
 
