@@ -1,11 +1,11 @@
 """Images a second of whole training epochs beside PyTorch's: `python benchmarks/epochs.py [DATA] [--json FILE]`.
 
-tinytrain runs its command, `tinytrain train CONFIG`, and tells its speed in `metrics.csv`. PyTorch runs a loop of its own
-on the same images: torchvision's transforms in a DataLoader with as many workers, the same network, loss, optimizer and
-parameter groups, a learning rate that changes with every step, the loss and the hits added up. Both are counted from
-the first batch of an epoch to the last update. Runs take turns, each a fresh process of several epochs; the first
-epoch of a run is its warm-up, and the median of the others counts. Configs are `digits` and, where DATA holds the
-folder `fashion-mnist`, that, with both kinds of convolution.
+tinytrain runs its command, `tinytrain train CONFIG`, and tells its speed in `metrics.csv`. PyTorch runs a loop of its
+own on the same images: torchvision's transforms in a DataLoader with as many workers, the same network, loss, optimizer
+and parameter groups, a learning rate that changes with every step, the loss and the hits added up. Both count from the
+first batch of an epoch to the last update. Runs take turns, each a fresh process of several epochs; the first epoch
+of a run is its warm-up, and the median of the others counts. Configs are the two of the digits and, where DATA holds
+the folder `fashion-mnist`, the two of that.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def train_in_torch(config_path: Path, overrides: list[str]) -> list[float]:
     names = {id(parameter): name for name, parameter in e.model.named_parameters()}
     twins = dict(model.named_parameters())
     groups = [
-        {**group, "params": [twins[names[id(each)]] for each in group["params"]]} for group in e.optimizer.param_groups
+        {**group, "lr": group["initial_lr"], "params": [twins[names[id(each)]] for each in group["params"]]}
+        for group in e.optimizer.param_groups
     ]
     optimizer = getattr(torch.optim, type(e.optimizer).__name__)(groups)
     loader = torch_loader(config, e)

@@ -1,9 +1,10 @@
-"""Evaluation beside PyTorch and ONNX Runtime: `python benchmarks/inference.py [NETWORK ...] [--no-compile] [--json FILE]`.
+"""Evaluation beside PyTorch's and ONNX Runtime's: `python benchmarks/inference.py [NETWORK ...] [--json FILE]`.
 
-Forward passes of one image and of 64 in evaluation mode, without gradients, float32, on two cores, up to the logits as a
-NumPy array. PyTorch runs as in train_step.py; its best counts. ONNX Runtime gets PyTorch's network as exported by
+Forward passes of one image and of 64 in evaluation mode, without gradients, float32, on two cores, up to the logits as
+a NumPy array. PyTorch runs as in train_step.py; its best counts. ONNX Runtime gets PyTorch's network as exported by
 `torch.onnx` (with the packages onnxruntime, onnx and onnxscript installed) and stands beside, in its own column. All
-results are compared first. The last two columns are the shares of the machine's limits that tinytrain uses (roofline.py).
+results are compared first. The last two columns are the shares of the machine's limits that tinytrain uses
+(roofline.py).
 """
 
 from __future__ import annotations

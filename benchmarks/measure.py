@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import statistics
 import subprocess
@@ -35,22 +34,16 @@ def repeated(step: Callable[[], object], *, seconds: float = 0.2) -> Callable[[]
 
     The first step of a turn finds the caches full of another contender's data, and perhaps its threads still awake.
     """
-    count = 0
+    count = 1
 
     def measure() -> float:
         nonlocal count
-        lead_in = seconds_of(step)
-        if count == 0:  # the first turns are warm-up: the length of a step is known better after them
-            return lead_in
-        return seconds_of(lambda: [step() for _ in range(count)]) / count
-
-    def measure_and_count() -> float:
-        nonlocal count
-        found = measure()
-        count = max(1, math.ceil(seconds / found)) if found < seconds else 1
+        step()
+        found = seconds_of(lambda: [step() for _ in range(count)]) / count
+        count = max(1, round(seconds / found))
         return found
 
-    return measure_and_count
+    return measure
 
 
 def medians(contenders: Mapping[str, Callable[[], float]], *, rounds: int, warmup: int = 1) -> dict[str, float]:

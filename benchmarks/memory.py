@@ -2,8 +2,8 @@
 
 Every run is a fresh process that imports its library, builds the network and a batch, and takes three training steps as
 in train_step.py. Its peak is what the system counted, the library itself included; `import` is the peak before the
-network was built. Of PyTorch's two layouts the smaller counts. Its networks are all made from tinytrain's (twins.py), for
-importing torchvision would add 80 MiB; tinytrain itself adds less than 10.
+network was built. Of PyTorch's two layouts the smaller counts. Its networks are all made from tinytrain's (twins.py):
+importing torchvision would add 80 MiB, tinytrain itself adds less than 10.
 """
 
 from __future__ import annotations
