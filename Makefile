@@ -10,9 +10,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 CONFIG ?= configs/digits.yaml
 PYTHON_PARITY ?= .venv-parity/bin/python
 PYTHON_BENCH ?= .venv/bin/python
+# More words for the benchmarks that compile networks: BENCH=--no-compile
+BENCH ?=
 PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
 
-.PHONY: help train finetune test lint parity bench clean
+.PHONY: help train finetune test lint parity bench bench-all clean
 
 help:
 	@echo "make train    install, then train $(CONFIG) and print the test accuracy"
@@ -20,7 +22,8 @@ help:
 	@echo "make test     run the tests, in an environment of their own"
 	@echo "make lint     check style and types"
 	@echo "make parity   compare with PyTorch (PYTHON_PARITY=..., by default an environment made for it)"
-	@echo "make bench    measure, beside PyTorch where PYTHON_BENCH=... has it; the loader too with DATA=FOLDER"
+	@echo "make bench    measure, beside PyTorch where PYTHON_BENCH=... has it; loader and epochs too with DATA=FOLDER"
+	@echo "make bench-all  evaluation and a busy core too (benchmarks/README.md says more)"
 	@echo "make clean    remove the environments and caches; runs stay"
 
 train: .venv/installed
@@ -46,11 +49,16 @@ parity: $(if $(filter .venv-parity/bin/python,$(PYTHON_PARITY)),.venv-parity/ins
 		{ echo "error: $(PYTHON_PARITY) has no torch and torchvision: make parity compares with them" >&2; exit 2; }
 	@$(PYTHON_PARITY) -m pytest -q tests/parity $(ARGS)
 
-bench: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
+bench bench-all: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
 	@$(PYTHON_BENCH) benchmarks/startup.py
-	@$(PYTHON_BENCH) benchmarks/train_step.py
+	@$(PYTHON_BENCH) benchmarks/train_step.py $(BENCH)
+	@$(PYTHON_BENCH) benchmarks/memory.py
+	@$(PYTHON_BENCH) benchmarks/overhead.py
 	@$(PYTHON_BENCH) benchmarks/small_costs.py
 	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/loading.py $(DATA))
+	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/epochs.py $(DATA))
+	@$(if $(filter bench-all,$@),$(PYTHON_BENCH) benchmarks/inference.py $(BENCH))
+	@$(if $(filter bench-all,$@),$(PYTHON_BENCH) benchmarks/busy.py)
 
 clean:
 	rm -rf .venv .venv-dev .venv-parity build *.egg-info .pytest_cache .mypy_cache .ruff_cache

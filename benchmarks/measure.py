@@ -1,17 +1,25 @@
 """How everything here is measured: contenders take turns, after a warm-up, and their medians are compared.
 
-Turns, because the machine's speed drifts: a slow minute hits all contenders alike.
+Turns, because the machine's speed drifts: a slow minute hits all contenders alike. Both libraries compute on the same
+cores, `THREADS` of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+THREADS = 2
+
+Rows = list[dict[str, object]]
 
 
 def seconds_of(function: Callable[[], object]) -> float:
@@ -19,6 +27,23 @@ def seconds_of(function: Callable[[], object]) -> float:
     begin = time.perf_counter()
     function()
     return time.perf_counter() - begin
+
+
+def repeated(step: Callable[[], object], *, seconds: float = 0.2) -> Callable[[], float]:
+    """Return a measurement of one step: as many in a row as fill `seconds`, after one that does not count.
+
+    The first step of a turn finds the caches full of another contender's data, and perhaps its threads still awake.
+    """
+    count = 1
+
+    def measure() -> float:
+        nonlocal count
+        step()
+        found = seconds_of(lambda: [step() for _ in range(count)]) / count
+        count = max(1, round(seconds / found))
+        return found
+
+    return measure
 
 
 def medians(contenders: Mapping[str, Callable[[], float]], *, rounds: int, warmup: int = 1) -> dict[str, float]:
@@ -58,10 +83,39 @@ def has_torch() -> bool:
     return bool(torch.__version__)
 
 
-def print_rows(rows: list[dict[str, object]], output: str | None = None) -> None:
-    """Print rows as a table, and as JSON to a file if one is named."""
-    heads = list(rows[0])
-    cells = [heads, *([_shown(row[head]) for head in heads] for row in rows)]
+def share_cores() -> bool:
+    """Hold this process to `THREADS` cores, and PyTorch to as many threads; return whether PyTorch is there.
+
+    To be called before anything computes: thread pools are as large as the cores they find.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+    if not has_torch():
+        return False
+    import torch
+
+    torch.set_num_threads(THREADS)
+    return True
+
+
+def arguments_of(description: str | None, **defaults: Any) -> argparse.ArgumentParser:
+    """Return the reader of a benchmark's command line, with what most of them take.
+
+    Args:
+        description: the module's docstring.
+        **defaults: `rounds`, where it takes that.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", metavar="FILE", help="write the table there too")
+    if "rounds" in defaults:
+        parser.add_argument("--rounds", type=int, default=defaults["rounds"], help="turns of each (%(default)s)")
+    return parser
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], output: str | None = None) -> None:
+    """Print rows as a table, and as JSON to a file if one is named; a row may lack columns of another."""
+    heads = list(dict.fromkeys(head for row in rows for head in row))
+    cells = [heads, *([_shown(row.get(head)) for head in heads] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(heads))]
     for line in cells:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -70,4 +124,6 @@ def print_rows(rows: list[dict[str, object]], output: str | None = None) -> None
 
 
 def _shown(value: object) -> str:
+    if value is None:
+        return "-"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,89 +1,38 @@
-"""Training steps of small networks beside PyTorch: `python benchmarks/train_step.py [out.json]`.
+"""Training steps beside PyTorch's: `python benchmarks/train_step.py [NETWORK ...] [--no-compile] [--json FILE]`.
 
-A step is forward, cross-entropy, backward and SGD with momentum, float32. tinytrain runs as its `train` command does,
-with matrix products on one core; PyTorch has two threads and runs eager in its default and in its channels-last layout;
-the better counts.
+A step is forward, cross-entropy, backward and SGD with momentum, float32, by the plain public interface of both
+libraries, on two cores. PyTorch runs eager in its default and in its channels-last layout, and compiled in the faster
+of the two, which takes a minute or more a network; the best of the three counts. Results and gradients are compared
+first. NETWORK may be a pattern, as '6blocks*'. The last two columns are the shares of the machine's limits that
+tinytrain uses (roofline.py).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any
-
-from measure import has_torch, medians, print_rows, seconds_of
-
-import tinytrain
-from tinytrain.memory import keep_freed_memory
-from tinytrain.threads import one_blas_thread
-
-STEPS = 3
-NETWORKS = {
-    "digits 1x8x8, batch 32": ((32, 64, 128), (1, 2, 2), (32, 1, 8, 8)),
-    "6 blocks 1x28x28, batch 64": ((32, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1), (64, 1, 28, 28)),
-    "6 blocks 3x32x32, batch 64": ((32, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1), (64, 3, 32, 32)),
-}
-
-
-def network(nn: Any, conv: str, widths: tuple[int, ...], strides: tuple[int, ...], channels: int) -> Any:
-    """Return a network of conv-BN-ReLU blocks, in either library's layers."""
-    layers: list[Any] = []
-    for width, stride in zip(widths, strides, strict=True):
-        if conv == "separable":
-            layers += [nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)]
-            layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, width, 1, bias=False)]
-        else:
-            layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False)]
-        layers += [nn.BatchNorm2d(width), nn.ReLU()]
-        channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
-
-
-def stepper(library: Any, conv: str, name: str, *, channels_last: bool = False) -> Callable[[], float]:
-    """Return a measurement of one training step with a library of PyTorch's interface, in seconds."""
-    widths, strides, shape = NETWORKS[name]
-    library.manual_seed(0)
-    model = network(library.nn, conv, widths, strides, shape[1])
-    x, y = library.randn(*shape), library.randint(0, 10, (shape[0],))
-    if channels_last:
-        model, x = model.to(memory_format=library.channels_last), x.to(memory_format=library.channels_last)
-    optimizer = library.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-
-    def steps() -> None:
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            library.nn.functional.cross_entropy(model(x), y).backward()
-            optimizer.step()
-
-    return lambda: seconds_of(steps) / STEPS
+from contenders import OURS, add_compiled, compare_with_best, measurements, steps_of, training_step
+from measure import Rows, arguments_of, medians, print_rows, share_cores
+from networks import chosen
+from roofline import measure_limits, training_work
 
 
 def main() -> None:
-    keep_freed_memory()
-    with one_blas_thread():  # before PyTorch is loaded, which brings a BLAS of its own
-        measure_all()
-
-
-def measure_all() -> None:
-    compare = has_torch()
-    if compare:
-        import torch
-
-        torch.set_num_threads(2)
-    rows = []
-    for name in NETWORKS:
-        for conv in ("separable", "standard"):
-            contenders = {"tinytrain": stepper(tinytrain, conv, name)}
-            if compare:
-                contenders["eager"] = stepper(torch, conv, name)
-                contenders["channels-last"] = stepper(torch, conv, name, channels_last=True)
-            found = medians(contenders, rounds=7, warmup=2)
-            row: dict[str, object] = {"network": name, "conv": conv, "tinytrain ms": 1e3 * found["tinytrain"]}
-            if compare:
-                best = min(found["eager"], found["channels-last"])
-                row |= {"PyTorch ms": 1e3 * best, "times PyTorch's speed": best / found["tinytrain"]}
-            rows.append(row)
-    print_rows(rows, *sys.argv[1:2])
+    parser = arguments_of(__doc__, rounds=7)
+    parser.add_argument("networks", nargs="*", metavar="NETWORK")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
+    options = parser.parse_args()
+    networks = chosen(options.networks)
+    torch = share_cores()
+    limits = measure_limits(torch)
+    print(f"limits: {limits.flops / 1e9:.0f} GFLOP/s, {limits.bandwidth / 1e9:.1f} GB/s")
+    rows: Rows = []
+    for network in networks:
+        steps = steps_of(training_step, network, torch=torch)
+        if torch and not options.no_compile:
+            add_compiled(steps, training_step, network)
+        found = medians(measurements(steps), rounds=options.rounds, warmup=2)
+        row: dict[str, object] = {"network": network.name, "batch": network.batch, **compare_with_best(found)}
+        rows.append(row | limits.shares(training_work(network), found[OURS]))
+    print_rows(rows, options.json)
 
 
 if __name__ == "__main__":

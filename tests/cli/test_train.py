@@ -65,6 +65,24 @@ def test_train_json_is_the_summary_alone(config: Path, tmp_path: Path, capsys):
     assert document == {"run": str(folder), **json.loads((folder / "summary.json").read_text())}
 
 
+def test_profile_leaves_a_table_and_a_trace_and_changes_nothing(config: Path, finished: Path, tmp_path: Path, capsys):
+    assert run(["train", str(config), "--profile", "--run-dir", str(tmp_path / "run"), "--json"]) == 0
+    stdout, stderr = capsys.readouterr()
+    document = json.loads(stdout)
+    text = (tmp_path / "run" / "profile.txt").read_text()
+    assert text in stderr
+    first, heads, *rows = text.splitlines()
+    assert first.startswith("10 steps of ")
+    assert first.endswith(" ms when nobody looks")
+    assert heads.split()[:2] == ["layer", "type"]
+    assert {"features.0.0", "classifier", "(loss)", "(optimizer)"} <= {row.split()[0] for row in rows}
+    trace = json.loads((tmp_path / "run" / "profile.json").read_text())
+    assert {event["cat"] for event in trace["traceEvents"]} == {"phase", "load", "update", "forward", "backward"}
+    assert document["profile"] == trace["otherData"]
+    summary = json.loads((finished / "summary.json").read_text())
+    assert document["weights_sha256"] == summary["weights_sha256"]
+
+
 def test_the_run_keeps_its_config_resolved(config: Path, finished: Path):
     kept, given = load_config(finished / "config.yaml"), load_config(config)
     assert plain_values(kept) == plain_values(given)

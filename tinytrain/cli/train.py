@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,9 @@ def train(
     device: DeviceOption = None,
     run_dir: RunDirOption = None,
     resume: ResumeOption = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Time the layers first: a table, and a trace in the run folder.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Train the model of a config; the results go to runs/<name>."""
@@ -47,11 +50,19 @@ def train(
 
     experiment = build_experiment(experiment_config)
     folder = find_run(experiment_config, run_dir) if resume else RunFolder.create(experiment.name, run_dir)
-    run_in_folder(experiment, folder, resume=resume, json=json)
+    more: dict[str, Any] = {}
+    if profile:
+        from tinytrain.cli.profiling import profile_in_folder
+
+        more["profile"] = profile_in_folder(experiment, folder).to_json()
+        experiment = build_experiment(experiment_config)  # anew, for the timed steps have changed the first
+    run_in_folder(experiment, folder, resume=resume, json=json, more=more)
 
 
-def run_in_folder(experiment: Experiment, folder: RunFolder, *, resume: bool, json: bool) -> None:
-    """Train, draw what came of it, and print the test accuracy and the folder."""
+def run_in_folder(
+    experiment: Experiment, folder: RunFolder, *, resume: bool, json: bool, more: dict[str, Any] | None = None
+) -> None:
+    """Train, draw what came of it, and print the test accuracy and the folder; in JSON, the summary and `more`."""
     from tinytrain.cli.pictures import draw_run, draw_train_batch
     from tinytrain.cli.progress import Screen
     from tinytrain.training import train as run_training
@@ -61,7 +72,7 @@ def run_in_folder(experiment: Experiment, folder: RunFolder, *, resume: bool, js
         result = run_training(experiment, folder, events=screen, resume=resume)
     draw_run(experiment, result)
     if json:
-        print_json({"run": str(folder.path), **result.summary})
+        print_json({"run": str(folder.path), **result.summary, **(more or {})})
         return
     for split, scores in (("test", result.test), ("validation", result.val)):
         if scores is not None:

@@ -6,6 +6,7 @@ from tinytrain.training.experiment import Experiment
 from tinytrain.training.loop import DivergenceError, RunResult, train
 from tinytrain.training.metrics import Meter, Scores
 from tinytrain.training.mistakes import Mistake, worst_mistakes
+from tinytrain.training.profiling import profile_training
 from tinytrain.training.run_folder import RunFolder
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "RunResult",
     "Scores",
     "evaluate",
+    "profile_training",
     "train",
     "worst_mistakes",
 ]
