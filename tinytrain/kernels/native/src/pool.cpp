@@ -11,6 +11,7 @@
 #include <map>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -104,18 +105,12 @@ void work(Pool* p) {
   }
 }
 
-void forget_pool() { pool = nullptr; }  // in a child after fork: its threads are not there; the memory is left alone
-
 Pool& the_pool(int threads) {
-  if (!pool) {
-    static bool registered = false;
-    if (!registered) {
-      pthread_atfork(nullptr, nullptr, forget_pool);
-      registered = true;
-    }
-    pool = new Pool;
+  if (!pool) pool = new Pool;
+  try {
+    while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
+  } catch (const std::system_error&) {  // the system gives no more threads: fewer do the work
   }
-  while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
   return *pool;
 }
 
@@ -254,6 +249,25 @@ void* make_block(size_t size, size_t number) {
 }
 
 void free_block(void* block) { free(header_of(block)->base); }
+
+// A child has the locks of its parent as they were, and none of its threads: so nobody holds one while it is made, and it
+// makes a pool of its own; the memory of the parent's is left alone.
+void before_fork() {
+  pool_mutex.lock();
+  keeper().mutex.lock();
+}
+
+void after_fork() {
+  keeper().mutex.unlock();
+  pool_mutex.unlock();
+}
+
+void after_fork_in_child() {
+  pool = nullptr;
+  after_fork();
+}
+
+const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork_in_child);
 
 }  // namespace
 
