@@ -24,8 +24,8 @@ static Geometry flattened(Geometry g) {
 struct Bands {
   int64_t n, h, w, rows, columns, down, across;
   Bands(int64_t n, int64_t h, int64_t w) : n(n), h(h), w(w) {
-    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : w;
-    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / std::max<int64_t>(columns, 1), 1, std::max<int64_t>(h, 1));
+    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : std::max<int64_t>(w, 1);
+    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / columns, 1, std::max<int64_t>(h, 1));
     down = (h + rows - 1) / rows;
     across = (w + columns - 1) / columns;
   }
@@ -282,9 +282,9 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const Bands bands(g.n, g.oh, g.ow);
   // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
-  const int64_t each = std::clamp<int64_t>(NEAR_FLOATS / (taps * cg * g.groups * PANEL), 1, panels);
+  const int64_t each = std::clamp<int64_t>(NEAR_FLOATS / std::max<int64_t>(taps * cg * g.groups * PANEL, 1), 1, panels);
   const int64_t num_ranges = (panels + each - 1) / each;
-  const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / size)));
+  const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / std::max<int64_t>(size, 1))));
   Block sums(parts * size);
   parallel(parts * num_ranges, [&](int64_t piece) {
     const int64_t part = piece / num_ranges, range = piece % num_ranges;
