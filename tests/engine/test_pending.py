@@ -368,7 +368,7 @@ for _frozen in ("a", "na", "b", "nb", "a na", "a na b", "a na b nb"):
 
     @scenario(f"{_frozen} frozen")
     def _(dtype, frozen=_frozen):
-        modules, values = _layers(dtype, images(dtype))
+        modules, _ = _layers(dtype, images(dtype))
         for name in frozen.split():
             modules[name].requires_grad_(False)
         x = images(dtype)
@@ -584,7 +584,9 @@ def test_what_was_made_of_a_value_keeps_it_when_the_value_changes(make, change):
         assert np.allclose(as_float64(made), expected_of(make), atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (8, 160, 1, 1), (4, 1, 20, 20)], ids=["no axis", "one pixel", "one channel"])
+@pytest.mark.parametrize(
+    "shape", [(64, 64), (8, 160, 1, 1), (4, 1, 20, 20)], ids=["no axis", "one pixel", "one channel"]
+)
 @pytest.mark.parametrize("name", ["its data is zeroed", "its array is written to", "an image is set"])
 def test_so_it_does_where_the_change_is_made_to_the_very_memory(shape, name):
     make_norm = nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d
@@ -616,7 +618,7 @@ def test_a_convolution_output_changed_behind_a_normalisation_is_an_error_in_back
 
 
 def test_an_input_of_a_convolution_changed_in_place_is_an_error_in_backward():
-    a, n, raw = parts()
+    _, n, raw = parts()
     y = F.relu(n(raw))
     z = conv(tt.float32, seed=1)(y)
     y.mul_(2)
@@ -707,7 +709,7 @@ def test_waiting_values_are_copied_and_pickled_with_their_values():
 
 
 def test_waiting_values_print_as_any_other():
-    a, n, raw = parts()
+    _, n, raw = parts()
     y = F.relu(n(raw))
     text = repr(y)
     assert text == repr(y)

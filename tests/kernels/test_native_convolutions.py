@@ -8,6 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+
 from tests.kernels.native_reference import (
     ACTIVATIONS,
     MEMORY_ORDERS,
@@ -17,7 +18,6 @@ from tests.kernels.native_reference import (
     near,
     value_of,
 )
-
 from tinytrain.kernels import native
 from tinytrain.kernels.native.convolution import geometry
 from tinytrain.kernels.reference import convolution as reference
@@ -97,7 +97,7 @@ class Operands:
     of_outputs: tuple[np.ndarray, ...]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def operands(case):
     rng = np.random.default_rng(0)
 
@@ -138,7 +138,7 @@ def own_sink(case, activation="relu"):
     return (ops.add, *pending_input(case, activation), ops.x, ops.of_inputs[2])
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def expectation(case, activation):
     """Return output, input gradient and weight gradient of pending operands."""
     ops = operands(case)
@@ -177,7 +177,9 @@ def check(case, activation="relu"):
                 assert grads[2] is None
             else:
                 assert near(grads[1], total, scale=np.abs(expected).sum(axes).max()), f"sum of the {name}"
-                assert near(grads[2], total_y, scale=np.abs(expected * ops.x).sum(axes).max() + 1), f"products of the {name}"
+                assert near(grads[2], total_y, scale=np.abs(expected * ops.x).sum(axes).max() + 1), (
+                    f"products of the {name}"
+                )
         assert near(combined[3], grad_w), "weight gradient of both"
     assert near(_native.conv_weight_grad(g, x, ops.w.shape, case.geometry), grad_w), "weight gradient"
 
@@ -241,7 +243,18 @@ def test_layers_of_networks(case):
 def test_depthwise_kernels_of_every_stride(size):
     for stride, channels, width in product([1, 2, 3], [1, 7, 16, 35], [5, 6, 11]):
         if channels > 1:  # one channel in one group is a dense convolution
-            check(Case(2, channels, channels, (7, width), both(size), both(stride), pad(size // 2, size // 2), groups=channels))
+            check(
+                Case(
+                    2,
+                    channels,
+                    channels,
+                    (7, width),
+                    both(size),
+                    both(stride),
+                    pad(size // 2, size // 2),
+                    groups=channels,
+                )
+            )
 
 
 def test_channels_that_do_not_fill_a_vector():
@@ -441,7 +454,7 @@ def test_a_nan_input_reaches_the_weights_that_read_it_and_no_other_filter(case):
     x[1, -1, -1, -1] = np.nan
     found = np.isnan(_native.conv_weight_grad(ops.g, x, ops.w.shape, case.geometry))
     expected = np.isnan(reference_weight_grad(case, ops.g.astype(np.float64), x.astype(np.float64), ops.w.shape))
-    # A depthwise kernel also multiplies the pixel with the zeros around the gradient: all taps of its filter may be NaN.
+    # A depthwise kernel multiplies the pixel with the zeros around the gradient too: all taps of its filter may be NaN.
     assert np.array_equal(found.any((2, 3)), expected.any((2, 3)))
     assert (found | ~expected).all()
     if "depthwise" not in next(name for name, each in SMALL.items() if each is case):

@@ -130,7 +130,7 @@ def test_any_order_in_memory_is_read(order):
 
 
 @pytest.mark.parametrize("shape", [s for s in SHAPES.values() if s[0]], ids=[k for k, s in SHAPES.items() if s[0]])
-@pytest.mark.parametrize("mean, spread", [(0, 1), (3, 0.1), (1e4, 1e-2), (-1e4, 1e-2)])
+@pytest.mark.parametrize(("mean", "spread"), [(0, 1), (3, 0.1), (1e4, 1e-2), (-1e4, 1e-2)])
 def test_moments_are_right_whatever_the_mean(shape, mean, spread):
     x = draw(shape)
     x[...] = mean + spread * x.astype(np.float64)

@@ -126,7 +126,6 @@ def test_several_python_threads_compute_at_once():
     assert wrong == []
 
 
-
 def wait_for(pid, seconds=60):
     """Return the exit code of a child; a child that hangs is ended and fails the test."""
     end = time.monotonic() + seconds
@@ -231,7 +230,9 @@ def training_step():
     return step
 
 
-@pytest.mark.skipif(find_kernel("conv_gradients", np.zeros(1, np.float32)) is None, reason="the reference kernels are in use")
+@pytest.mark.skipif(
+    find_kernel("conv_gradients", np.zeros(1, np.float32)) is None, reason="the reference kernels are in use"
+)
 def test_a_steady_training_step_takes_no_fresh_memory():
     step = training_step()
     for _ in range(8):

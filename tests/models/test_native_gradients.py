@@ -1,10 +1,10 @@
 """Every family of networks has, in training with the kernels in use, the gradients of the same network in float64.
 
-A gradient of an activation with a kink jumps where its input changes sign, and among a million inputs some lie within the
-rounding of float32 around it: the gradients of two precisions then differ by per cents, whatever the kernels do. So the
-normalisations' shifts keep all inputs away from the kinks: three channels of four on the bent line's sloped side, one on
-the flat one. Deep networks also multiply the rounding itself: where the reference kernels in float32 are further off than
-the bound, the kernels in use may be about as far off.
+A gradient of an activation with a kink jumps where its input changes sign, and among a million inputs some lie within
+the rounding of float32 around it: the gradients of two precisions then differ by per cents, whatever the kernels do. So
+the normalisations' shifts keep all inputs away from the kinks: three channels of four on the bent line's sloped side, one
+on the flat one. Deep networks also multiply the rounding itself: where the reference kernels in float32 are further off
+than the bound, the kernels in use may be about as far off.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def gradients_of(model, loss_of):
     """Return the loss, and the gradients by parameter in float64."""
     loss = loss_of(model)
     loss.backward()
-    return float(loss), {k: p.grad.numpy().astype(np.float64) for k, p in model.named_parameters() if p.grad is not None}
+    return float(loss), {
+        k: p.grad.numpy().astype(np.float64) for k, p in model.named_parameters() if p.grad is not None
+    }
 
 
 def check(model, loss_of, monkeypatch):
