@@ -49,6 +49,7 @@ parity: $(if $(filter .venv-parity/bin/python,$(PYTHON_PARITY)),.venv-parity/ins
 bench: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
 	@$(PYTHON_BENCH) benchmarks/startup.py
 	@$(PYTHON_BENCH) benchmarks/train_step.py
+	@$(PYTHON_BENCH) benchmarks/small_costs.py
 	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/loading.py $(DATA))
 
 clean:
@@ -58,8 +59,11 @@ clean:
 .venv-dev/installed: EXTRAS := [dev]
 .venv-parity/installed: EXTRAS := [dev]
 
-# Made again when pyproject.toml changes. The mark comes last, so that an install that failed is tried again.
-.venv/installed .venv-dev/installed .venv-parity/installed: %/installed: pyproject.toml
+# Made again when the package's needs or the native kernels change. The mark comes last, so that an install that failed is
+# tried again.
+BUILT_FROM = pyproject.toml setup.py $(wildcard tinytrain/kernels/native/src/*)
+
+.venv/installed .venv-dev/installed .venv-parity/installed: %/installed: $(BUILT_FROM)
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or newer found; name one with PYTHON=..." >&2; exit 2; }
 	@echo "Installing into $* (once)" >&2
 	@test -x $*/bin/python || $(PYTHON) -m venv $*

@@ -1,9 +1,9 @@
 """Values that are known but not written to memory yet.
 
 A normalisation or an activation costs a pass over memory of its own, unless whoever reads the result does it while
-reading. So the fast kernels may hand on a pending value: a recipe in place of an array, of the array's shape and type. A
-kernel that understands the recipe takes it; everybody else asks for the array, which is then computed once. Gradients are
-handed on in the same way.
+reading. So the fast kernels may hand on a pending value: a recipe in place of an array, of the array's shape and
+type. A kernel that understands the recipe takes it; everybody else asks for the array, which is then computed once.
+Gradients are handed on in the same way.
 
 What people see stays eager: shapes, types and errors are those of the finished value, and whoever changes or shares the
 memory that a recipe reads computes the value first (`tape.Storage.settle`).
@@ -29,9 +29,12 @@ class Pending:
 
     __slots__ = ("__weakref__", "_array", "device_array", "dtype", "reads", "shape")
 
+    is_private = False
+    """Whether nobody else will hold the memory of the array."""
+
     def __init__(self, like: Array | Pending):
         self.shape: tuple[int, ...] = like.shape
-        self.dtype = like.dtype
+        self.dtype: Any = like.dtype
         self.device_array: Array = like.device_array if isinstance(like, Pending) else like
         self._array: Array | None = None
         self.reads: tuple[Any, ...] = ()

@@ -156,6 +156,13 @@ def shares_elements(array: Array) -> bool:
     return array.size > 0 and any(step == 0 and size > 1 for step, size in steps)
 
 
+def add_to(target: Tensor, number: int | float) -> None:
+    """Add a number to every element in memory; the tape does not hear of it."""
+    array = target.strided_array()
+    array += number
+    touch(target)
+
+
 def touch(target: Tensor) -> None:
     """Count a change that was made directly to the memory of `target`."""
     target._storage.version += 1

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytrain.device import Array
-from tinytrain.pending import Pending, plus, settled
+from tinytrain.pending import Pending, plus
 from tinytrain.sums import sum_array
 
 Rule = Callable[[Array], Array]
@@ -121,7 +121,7 @@ class Node:
                 )
         if isinstance(self.rules, tuple):
             return [None if edge is None else rule(g) for edge, rule in zip(self.edges, self.rules, strict=True)]
-        return self.rules(g, tuple(edge is not None for edge in self.edges))
+        return self.rules(g, tuple([edge is not None for edge in self.edges]))
 
     def release(self) -> None:
         """Drop the rules and the values they hold; a rule that reads no values can be used again, as in PyTorch."""
@@ -137,12 +137,12 @@ class AccumulateGrad(Node):
     """The end of a path: adds what arrives to a leaf tensor's `grad`.
 
     Args:
-        deliver: called with the whole gradient of the leaf.
+        deliver: called with the whole gradient of the leaf; with True behind it where nobody else holds its memory.
     """
 
     __slots__ = ("deliver", "variable")
 
-    def __init__(self, variable: Any, deliver: Callable[[Array], None]):
+    def __init__(self, variable: Any, deliver: Callable[..., None]):
         super().__init__("AccumulateGrad", (), ())
         self.variable = variable
         self.deliver = deliver
@@ -166,7 +166,7 @@ def propagate(
 
     A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
     every use of a value before the value itself. A gradient that is not computed yet is handed on as it is to a node
-    that understands it; a leaf waits for the end with such a one, for what computes it may be about to be asked for more.
+    that understands it. A leaf waits for the end with such a one: what computes it may be about to be asked for more.
 
     Args:
         roots: nodes and the gradients that start there.
@@ -181,7 +181,7 @@ def propagate(
     captured: dict[Node, Array] = {}
     gradients: dict[Node, Array] = {}
     queue: list[tuple[int, Node]] = []
-    waiting: list[tuple[AccumulateGrad, Any]] = []
+    waiting: list[tuple[AccumulateGrad, Pending]] = []
 
     def add(node: Node, g: Array) -> None:
         known = gradients.get(node)
@@ -218,8 +218,8 @@ def propagate(
             node.release()
     if accumulate:
         # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
-        for leaf, g in [(leaf, settled(g)) for leaf, g in waiting]:
-            leaf.deliver(g)
+        for leaf, g, value in [(leaf, g, g.settle()) for leaf, g in waiting]:
+            leaf.deliver(value, g.is_private)
     return captured
 
 

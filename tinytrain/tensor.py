@@ -4,8 +4,8 @@ Operations live in `tinytrain.ops`; `ops/methods.py` makes methods of them. Here
 the class and its fields; how results enter the tape is in `tinytrain.recording`.
 
 A freshly computed array may lie in memory in any order (activations are channels-last); people are told that it
-is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides. It may also
-not be computed yet (see `tinytrain.pending`); `Tensor.array` computes it, `Tensor.value` hands it on as it is.
+is contiguous. `Tensor.strided_array` makes that true before anybody can share the memory or see its strides. An array
+may also not be computed yet (see `tinytrain.pending`); `Tensor.array` computes it, `Tensor.value` hands it on as it is.
 """
 
 from __future__ import annotations
@@ -177,19 +177,28 @@ class Tensor(TensorValues):
             edge = view.base.edge()
             self._node = None if edge is None else Node("AsStrided", (edge,), (view.pull,))
 
-    def _accumulate(self, g: Array) -> None:
-        """Take the gradient of a whole backward: run the hooks, then add it to `grad`."""
-        hooks = self._hooks or {}
-        for hook in list(hooks.get("gradient", {}).values()):
-            changed = hook(wrap(g))
-            g = g if changed is None else changed.array
+    def _accumulate(self, g: Array, is_private: bool = False) -> None:
+        """Take the gradient of a whole backward: run the hooks, then add it to `grad`.
+
+        Args:
+            g: the gradient.
+            is_private: whether nobody else holds its memory.
+        """
+        hooks = self._hooks
+        if hooks is not None:
+            for hook in list(hooks.get("gradient", {}).values()):
+                changed = hook(wrap(g))
+                g = g if changed is None else changed.array
+                is_private = False
         if self._grad is None:
-            self._grad = wrap(array_module(g).array(g, order="C"))
+            is_private = is_private and g.flags.c_contiguous
+            self._grad = wrap(g if is_private else array_module(g).array(g, order="C"))
         else:
             self._grad._array = self._grad.array + g
             self._grad._storage.version += 1
-        for hook in list(hooks.get("accumulated", {}).values()):
-            hook(self)
+        if hooks is not None:
+            for hook in list(hooks.get("accumulated", {}).values()):
+                hook(self)
 
     # Shape, type, place.
 
@@ -277,7 +286,7 @@ class Tensor(TensorValues):
         if memory_format == "torch.channels_last":
             array = self.strided_array()
             return array.ndim == 4 and array.transpose(0, 2, 3, 1).flags.c_contiguous
-        return not self._is_strided or self._array.flags.c_contiguous
+        return not self._is_strided or self.array.flags.c_contiguous
 
     def stride(self, dim: int | None = None) -> Any:
         """Return how many elements lie between neighbours, of one dimension or all."""

@@ -7,7 +7,8 @@ from PIL import Image
 import tinytrain as tt
 from tinytrain import transforms as T
 from tinytrain.datasets import ImageFolder
-from tinytrain.transforms.late import put_off_conversion
+from tinytrain.kernels.native.extension import native
+from tinytrain.transforms.late import LateConversion, put_off_conversion
 from tinytrain.utils.data import DataLoader, Subset, default_collate
 from tinytrain.utils.data.dataset import put_off
 
@@ -113,3 +114,14 @@ def test_a_conversion_that_cannot_be_is_refused_as_ever(folder):
     dataset = ImageFolder(folder, T.Compose([*PHOTOS[:3], T.Normalize([0.5, 0.5], [1, 1])]))
     with pytest.raises(RuntimeError, match="Normalize: `mean` has 2 values for an image of 3 channels"):
         next(iter(DataLoader(dataset, 4)))
+
+
+@pytest.mark.skipif(native() is None, reason="the native kernels are not built, or not wanted")
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_floats_from_the_table_are_those_of_the_arithmetic(channels):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 30, 21, channels), dtype=np.uint8).transpose(0, 3, 1, 2)
+    factors = np.linspace(0.2, 0.7, channels).tolist()
+    convert = LateConversion([T.Normalize(factors, factors[::-1]), T.Normalize(0.3, 0.1)])
+    found = convert(tt.from_numpy(pixels)).array
+    np.testing.assert_array_equal(found, convert._convert(pixels), strict=True)
+    assert found.strides[1] == 4, "channels last, as the kernels of the network like it"

@@ -11,13 +11,7 @@ from tinytrain import kernels
 from tinytrain.kernels import native
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "instruction_set" in metafunc.fixturenames:
-        found = [None] if native.PROBLEM else native._native.instruction_sets()
-        metafunc.parametrize("instruction_set", found, indirect=True)
-
-
-@pytest.fixture
+@pytest.fixture(params=[None] if native.PROBLEM else native._native.instruction_sets())
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     """Compute with one instruction set, and afterwards again with the one that the environment asks for."""
     if native.PROBLEM:

@@ -2,7 +2,7 @@
 
 A gradient of an activation with a kink jumps where its input changes sign, and among a million inputs some lie within
 the rounding of float32 around it: the gradients of two precisions then differ by per cents, whatever the kernels do. So
-the normalisations' shifts keep all inputs away from the kinks: three channels of four on the bent line's sloped side, one
+the normalisations' shifts keep all inputs away from the kinks: three channels of four on the sloped side, one
 on the flat one. Deep networks also multiply the rounding itself: where the reference kernels in float32 are further off
 than the bound, the kernels in use may be about as far off.
 """

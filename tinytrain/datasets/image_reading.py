@@ -105,6 +105,8 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where the EXIF data is damaged."""
+    if image.format == "JPEG" and not {"exif", "xmp"} & image.info.keys():
+        return 1  # looking for what is not there takes longer than cutting an image
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except _DAMAGE:

@@ -1,9 +1,10 @@
 """The heavy loops by name: which function computes `conv_forward` for this array on this machine.
 
 A kernel set is a table from kernel names to functions of one signature each. The reference set defines what must be
-computed, for NumPy and CuPy arrays of any dtype; a faster set says which arrays it takes, may lack any name, and may have
-names of its own for what it does in one go. Sets are asked in order, the reference last. `TINYTRAIN_KERNELS=reference` in
-the environment leaves the reference alone; the name of an instruction set chooses the native kernels for that.
+computed, for NumPy and CuPy arrays of any dtype; a faster set says which arrays it takes, may lack any name, and may
+have names of its own for what it does in one go. Sets are asked in order, the reference last.
+`TINYTRAIN_KERNELS=reference` in the environment leaves the reference alone; the name of an instruction set chooses the
+native kernels for that.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ __all__ = [
     "Unfold",
 ]
 
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+
 IntOrTuple = int | tuple[int, ...]
 
 _PAD_MODES = {"reflect": "reflect", "replicate": "replicate", "circular": "circular"}
@@ -183,12 +185,13 @@ class _Conv(_Convolution):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of `input`, (n, c, *spatial) or (c, *spatial)."""
-        convolve = getattr(F, f"conv{self.num_spatial}d")
         padding: str | IntOrTuple = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pad_amounts(), mode=_PAD_MODES[self.padding_mode])
             padding = 0
-        return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return _CONVOLVE[self.num_spatial](
+            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        )
 
     def _pad_amounts(self) -> list[int]:
         """Return pixels before and after each dimension, the last dimension first, as `F.pad` takes them."""

@@ -12,7 +12,7 @@ from tinytrain.nn import functional as F
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
 from tinytrain.ops.creation import ones, tensor, zeros
-from tinytrain.recording import touch
+from tinytrain.recording import add_to
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
@@ -141,12 +141,10 @@ class _BatchNorm(_RunningNorm):
             self.eps,
         )
 
-    @no_grad
     def _count_batch(self) -> None:
         count = self.num_batches_tracked
         if count is not None:
-            count.strided_array()[...] += 1  # an op in place costs as much as all else of a small layer
-            touch(count)
+            add_to(count, 1)  # an op in place costs as much as all else of a small layer
 
 
 class BatchNorm1d(_BatchNorm):

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
+from tinytrain.kernels.native.losses import cross_entropy_backward, cross_entropy_forward
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of
 from tinytrain.ops.softmax import log_softmax_array
+from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
 __all__ = ["cross_entropy", "nll_loss"]
@@ -60,6 +62,15 @@ def cross_entropy(
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if target.array.shape == x.shape:
         return _of_probabilities(input, target, weight, axis, ignore_index, reduction, label_smoothing)
+    settings = (target.array, None if weight is None else weight.array, ignore_index, label_smoothing)
+    found = cross_entropy_forward(x, *settings, reduction)
+    if found is not None:
+        loss, probabilities, divisor = found
+
+        def joint_rule(g: Array) -> Array:
+            return cross_entropy_backward(g, probabilities, *settings, divisor)
+
+        return record(loss, "NllLoss", (input,), (joint_rule,))
     choice = _Choice("cross_entropy", x, target, weight, ignore_index, axis)
     y = log_softmax_array(x, axis)
     losses = choice.losses(y)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.kernels import find_kernel, kernel
 from tinytrain.ops.common import same_device
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = ["linear", "bilinear", "embedding", "one_hot"]
+
+_ONE_PIXEL = ((1,), ((0, 0),), (1,), 1)
+"""Stride, padding, dilation and groups of a convolution that is a matrix product."""
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -45,6 +50,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: mat1 and mat2 must have the same dtype, but got {input.dtype.name} and {weight.dtype.name}"
         )
     rows = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
+    has_usual_bias = bias is None or (bias.array.dtype == w.dtype and bias.array.shape == w.shape[:1])
+    if w.ndim == 2 and w.size and has_usual_bias and find_kernel("conv_gradients", rows) is not None:
+        return _as_convolution(input, weight, bias, rows)
     y = rows @ w.T
     if bias is None:
         inputs: tuple[Tensor, ...] = (input, weight)
@@ -65,6 +73,25 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     name = "View" if x.ndim != 2 else "Mm" if bias is None else "Addmm"
     return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), name, inputs, rule, saved=(input, weight))
+
+
+def _as_convolution(input: Tensor, weight: Tensor, bias: Tensor | None, rows: Array) -> Tensor:
+    """Return `linear` by the kernels of a convolution that sees one pixel."""
+    shape, w = input.array.shape, weight.array
+    y = kernel("conv_forward", rows)(rows, w, *_ONE_PIXEL, None if bias is None else bias.array)
+
+    def rule(g: Array, needs: tuple[bool, ...]) -> list[Any]:
+        g_rows = g.reshape(rows.shape[0], w.shape[0])
+        grad_x, grad_w = kernel("conv_gradients", g_rows)(g_rows, rows, w, *_ONE_PIXEL, needs)
+        if grad_x is not None and len(shape) != 2:
+            grad_x = grad_x.settle().reshape(shape)
+        grad_b = kernel("conv_bias_grad", g_rows)(g_rows) if bias is not None and needs[2] else None
+        return [grad_x, grad_w, grad_b][: len(needs)]
+
+    inputs: tuple[Tensor, ...] = (input, weight) if bias is None else (input, weight, bias)
+    name = "View" if len(shape) != 2 else "Mm" if bias is None else "Addmm"
+    result = y if len(shape) == 2 else y.reshape(*shape[:-1], w.shape[0])
+    return record(result, name, inputs, rule, saved=(input, weight))
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -63,6 +63,10 @@ def batch_norm(
         _refuse_single_value(x.shape)
     elif running_mean is None or running_var is None:
         raise RuntimeError("batch_norm: Expected running_mean and running_var to be defined in evaluation mode")
+    if input.may_be_read_later() and x.size:
+        result = _waiting_batch_norm(input, x, running_mean, running_var, weight, bias, training, momentum, eps)
+        if result is not None:
+            return result
     if x.size == 0:
         return _of_nothing(input, weight, bias)
     if x.ndim < 2:
@@ -70,10 +74,6 @@ def batch_norm(
     _check_channels("batch_norm", input, running_mean, running_var, weight, bias)
     w = None if weight is None else weight.array
     b = None if bias is None else bias.array
-    if input.may_be_read_later():
-        result = _waiting_batch_norm(input, x, running_mean, running_var, weight, bias, training, momentum, eps)
-        if result is not None:
-            return result
     if training:
         y, mean, m2 = kernels.kernel("batch_norm_forward", x)(x, w, b, eps)
         count = x.size // x.shape[1]
@@ -112,21 +112,26 @@ def _waiting_batch_norm(
     momentum: float,
     eps: float,
 ) -> Tensor | None:
-    """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these values."""
-    vectors = [each for each in (running_mean, running_var, weight, bias) if each is not None]
-    if any(each.array.dtype != x.dtype or not each.array.flags.c_contiguous for each in vectors):
+    """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these."""
+    normalize = kernels.find_kernel("normalize_batch" if training else "normalize_by", x)
+    if normalize is None or x.ndim < 2:
         return None
-    w = None if weight is None else weight.array
-    b = None if bias is None else bias.array
+    # Vectors that do not fit go the long way, where they are told why.
+    shape, strides = x.shape[1:2], (x.itemsize,)
+    vectors: list[Array | None] = []
+    for each in (running_mean, running_var, weight, bias):
+        if each is None:
+            vectors.append(None)
+            continue
+        vector = each.array
+        if vector.dtype != x.dtype or vector.shape != shape or vector.strides != strides or type(vector) is not type(x):
+            return None
+        vectors.append(vector)
+    *running, w, b = vectors
     if training:
-        normalize = kernels.find_kernel("normalize_batch", x)
-        running = [None if each is None else each.strided_array() for each in (running_mean, running_var)]
-        found = None if normalize is None else normalize(x, input.moments, w, b, eps, *running, momentum)
+        found = normalize(x, input.moments, w, b, eps, *running, momentum)
     else:
-        assert running_mean is not None
-        assert running_var is not None
-        normalize = kernels.find_kernel("normalize_by", x)
-        found = None if normalize is None else normalize(x, w, b, eps, running_mean.array, running_var.array)
+        found = normalize(x, w, b, eps, *running)
     if found is None:
         return None
     y, mean, rstd = found

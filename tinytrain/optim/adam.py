@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
 
 __all__ = ["Adam", "AdamW", "NAdam", "RAdam"]
 
@@ -71,6 +71,7 @@ class Adam(_Adaptive):
         }
         super().__init__(params, options)
 
+    @has_kernel("adam")
     def update(self, param: Array, grad: Array, state: State, group: Group) -> None:
         """Change `param` in place by one step."""
         xp = array_module(param)

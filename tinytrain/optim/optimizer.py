@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from tinytrain.device import Array, array_module
+from tinytrain.kernels.native.updates import find_update
 from tinytrain.recording import touch
 from tinytrain.tape import enable_grad, no_grad
 from tinytrain.tensor import Tensor, wrap
@@ -15,12 +16,27 @@ __all__ = ["Optimizer"]
 
 Group = dict[str, Any]
 State = dict[str, Any]
+Rule = TypeVar("Rule", bound=Callable[..., None])
+
+
+def has_kernel(name: str) -> Callable[[Rule], Rule]:
+    """Mark an `update` as the definition of a kernel that computes it for many parameters at once.
+
+    The kernel stands for this function alone: a subclass with an `update` of its own does not meet it.
+    """
+
+    def mark(update: Rule) -> Rule:
+        update.kernel = name  # type: ignore[attr-defined]
+        return update
+
+    return mark
 
 
 class Optimizer:
     """Owns groups of parameters with their options, and what a rule remembers of each parameter.
 
-    A rule is a subclass with an `update` method, called once per parameter and step with raw arrays.
+    A rule is a subclass with an `update` method, called once per parameter and step with raw arrays. Where the rule
+    `has_kernel`, that computes what it can of a group in one call, and `update` the rest.
 
     Args:
         params: parameters; or (name, parameter) pairs; or dicts with `params` and options of their own.
@@ -123,16 +139,27 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        update_many = find_update(getattr(self.update, "kernel", None))
         for group in self.param_groups:
-            for param in group["params"]:
-                if param.grad is None:
-                    continue
-                grad = _with_dimensions(param.grad.array.copy())
-                if group.get("maximize"):
-                    grad = -grad
-                self.update(_with_dimensions(param.strided_array()), grad, self.state.setdefault(param, {}), group)
+            held = [(param, grad.array) for param in group["params"] if (grad := param.grad) is not None]
+            if not held:
+                continue
+            params, grads = [param for param, _ in held], [grad for _, grad in held]
+            states = [self.state.setdefault(param, {}) for param in params]
+            left: Sequence[int] = range(len(params))
+            if update_many is not None:
+                left = update_many([param.strided_array() for param in params], grads, states, group)
+            for position in left:
+                self._update_one(params[position], grads[position], states[position], group)
+            for param in params:
                 touch(param)
         return loss
+
+    def _update_one(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
+        grad = _with_dimensions(grad.copy())
+        if group.get("maximize"):
+            grad = -grad
+        self.update(_with_dimensions(param.strided_array()), grad, state, group)
 
     def state_dict(self) -> dict[str, Any]:
         """Return state and options, parameters replaced by their numbers; arrays become tensors."""

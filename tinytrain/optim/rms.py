@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
 
 __all__ = ["Adagrad", "RMSprop"]
 
@@ -50,6 +50,7 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, options)
 
+    @has_kernel("rmsprop")
     def update(self, param: Array, grad: Array, state: State, group: Group) -> None:
         """Change `param` in place by one step."""
         xp = array_module(param)

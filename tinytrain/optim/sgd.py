@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
 
 __all__ = ["SGD", "Lion"]
 
@@ -57,6 +57,7 @@ class SGD(Optimizer):
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
+    @has_kernel("sgd")
     def update(self, param: Array, grad: Array, state: State, group: Group) -> None:
         """Change `param` in place by one step."""
         momentum = group["momentum"]
@@ -95,6 +96,7 @@ class Lion(Optimizer):
     ):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize})
 
+    @has_kernel("lion")
     def update(self, param: Array, grad: Array, state: State, group: Group) -> None:
         """Change `param` in place by one step."""
         xp = array_module(param)

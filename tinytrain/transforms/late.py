@@ -10,25 +10,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from tinytrain.dtypes import get_default_dtype
+from tinytrain.dtypes import float32, get_default_dtype
+from tinytrain.kernels.native.extension import native
 from tinytrain.tensor import Tensor, wrap
-from tinytrain.transforms.base import Transform
 from tinytrain.transforms.composition import Compose
 from tinytrain.transforms.conversion import Normalize, ToTensor
-from tinytrain.transforms.functional.conversion import channels_first, image_values, unit_scale
+from tinytrain.transforms.functional.conversion import unit_scale
+from tinytrain.transforms.fused import to_pixels
 
 _CACHE = 1 << 20  # bytes; the second level of today's processors
-
-
-class Pixels(Transform):
-    """Convert a Pillow image or an array (h, w, c) to a tensor (c, h, w) as ToTensor does, but for the scale."""
-
-    takes, gives = "pil", "tensor"
-
-    def __call__(self, pic: Image.Image | np.ndarray) -> Tensor:
-        return wrap(channels_first(image_values(pic)))
 
 
 class LateConversion:
@@ -52,12 +43,29 @@ class LateConversion:
             for normalize in self.normalizations:
                 normalize.overwrite_batch(values)
             return images
+        found = self._look_up(values)
+        return wrap(self._convert(values) if found is None else found)
+
+    def _convert(self, values: np.ndarray) -> np.ndarray:
         result = np.empty_like(values, dtype=get_default_dtype().numpy)
         for rows in self._chunks(result):
             unit_scale(values[rows], result.dtype, out=result[rows])
             for normalize in self.normalizations:
                 normalize.overwrite_batch(result[rows])
-        return wrap(result)
+        return result
+
+    def _look_up(self, values: np.ndarray) -> np.ndarray | None:
+        """Return what `_convert` does, from a table of what it makes of each of the 256 levels in each channel.
+
+        Returns:
+            None where the pixels do not lie channels-last, for other floats than float32, without the native kernels.
+        """
+        extension = native()
+        if extension is None or get_default_dtype() is not float32:
+            return None
+        channels = values.shape[1]
+        levels = np.broadcast_to(np.arange(256, dtype=np.uint8).reshape(1, 1, 1, 256), (1, channels, 1, 256)).copy()
+        return extension.look_up(values, self._convert(levels).reshape(channels, 256))
 
     @staticmethod
     def _chunks(batch: np.ndarray) -> Iterator[slice]:
@@ -79,4 +87,4 @@ def put_off_conversion(transform: Any) -> tuple[Compose, LateConversion] | None:
     normalizations = [step for step in steps[start + 1 :] if type(step) is Normalize]
     if start + 1 + len(normalizations) != len(steps):
         return None
-    return Compose([*steps[:start], Pixels()]), LateConversion(normalizations)
+    return Compose(to_pixels(steps[:start])), LateConversion(normalizations)

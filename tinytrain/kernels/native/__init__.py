@@ -12,14 +12,8 @@ from typing import Any
 import numpy as np
 
 from tinytrain.errors import UsageError
+from tinytrain.kernels.native.extension import EXTENSION, PROBLEM
 from tinytrain.pending import Pending
-
-try:
-    from tinytrain.kernels.native import _native
-
-    PROBLEM: str | None = None
-except ImportError as error:
-    PROBLEM = f"not built ({error}): install again where there is a C++ compiler"
 
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
 """What the kernels are compiled for; `baseline` is SSE2 on x86-64 and NEON on ARM."""
@@ -34,15 +28,15 @@ def load_kernels(choice: str) -> tuple[dict[str, Callable[..., Any]], str]:
     Raises:
         UsageError: the instruction set was asked for by name and cannot be used.
     """
-    if PROBLEM is not None:
+    if EXTENSION is None:
         if choice != "auto":
             raise UsageError(f"the native kernels are {PROBLEM}")
-        return {}, PROBLEM
-    found = _native.instruction_sets()
+        return {}, str(PROBLEM)
+    found = EXTENSION.instruction_sets()
     if choice != "auto" and choice not in found:
         raise UsageError(f"this processor has no {choice}; it has {', '.join(found)}")
     used = found[0] if choice == "auto" else choice
-    _native.use(used)
+    EXTENSION.use(used)
     from tinytrain.kernels.native import activations, convolution, gradients, normalization, pooling
 
     functions = (
@@ -57,6 +51,7 @@ def load_kernels(choice: str) -> tuple[dict[str, Callable[..., Any]], str]:
         normalization.batch_norm_gradients,
         activations.activation,
         activations.total,
+        activations.join_channels,
         gradients.through_activation,
         gradients.shared,
         pooling.max_pool_forward,
@@ -64,7 +59,7 @@ def load_kernels(choice: str) -> tuple[dict[str, Callable[..., Any]], str]:
         pooling.mean_of_pixels,
     )
     why = "the widest that this processor has" if choice == "auto" else "as the environment says"
-    reason = f"compiled for {used} ({why}), {_native.get_threads()} threads"
+    reason = f"compiled for {used} ({why}), {EXTENSION.get_threads()} threads"
     return {each.__name__: each for each in functions}, reason
 
 

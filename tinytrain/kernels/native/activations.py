@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -67,30 +68,29 @@ class Activation(Pending):
 
     def compute(self) -> Array:
         """Compute the array in one pass."""
+        return self._apply(None)
+
+    def _apply(self, out: Array | None) -> Array:
         summand = (self.y, self.scale, self.shift, NONE, 0.0, 0.0)
-        other = self.other
-        if isinstance(other, Activation):
-            other = other.source()
-        return _native.apply(summand, other, self.kind, self.low, self.high, None)
+        other = self.other.source() if isinstance(self.other, Activation) else self.other
+        return _native.apply(summand, other, self.kind, self.low, self.high, out)
 
     def compute_into(self, out: Array) -> None:
         """Compute the array into memory that lies channels-last, perhaps with gaps between pixels."""
         if self.is_settled:
-            out[...] = self.settle()
-            return
-        summand = (self.y, self.scale, self.shift, NONE, 0.0, 0.0)
-        other = self.other.source() if isinstance(self.other, Activation) else self.other
-        _native.apply(summand, other, self.kind, self.low, self.high, out)
+            _native.apply(self.settle(), None, NONE, 0.0, 0.0, out)
+        else:
+            self._apply(out)
 
 
 def lies_channels_last(array: Array) -> bool:
     """Return whether `(n, c, *size)` lies in memory pixel by pixel without gaps."""
     shape = array.shape
     if len(shape) == 4:
-        n, c, h, w = shape
+        _, c, h, w = shape
         return array.strides == (4 * h * w * c, 4, 4 * w * c, 4 * c)
     if len(shape) == 3:
-        n, c, w = shape
+        _, c, w = shape
         return array.strides == (4 * w * c, 4, 4 * c)
     return len(shape) == 2 and array.flags.c_contiguous
 
@@ -130,6 +130,25 @@ def total(x: Any, y: Any) -> Activation | None:
     if not isinstance(second, Activation) and not lies_channels_last(second):
         return None
     return Activation(first.y, first.scale, first.shift, second)
+
+
+def join_channels(values: Sequence[Any]) -> Array:
+    """Return values one after the other along the channels, each computed into its place.
+
+    Args:
+        values: arrays or `Activation`s `(n, c_i, h, w)` of float32 with equal other sizes.
+    """
+    n, _, h, w = values[0].shape
+    joined = _native.empty((n, sum(each.shape[1] for each in values), h, w))
+    start = 0
+    for each in values:
+        place = joined[:, start : start + each.shape[1]]
+        start += each.shape[1]
+        if isinstance(each, Activation):
+            each.compute_into(place)
+        else:
+            _native.apply(settled(each), None, NONE, 0.0, 0.0, place)
+    return joined
 
 
 def _shows_slope(kind: int, low: float) -> bool:

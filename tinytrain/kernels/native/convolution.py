@@ -46,9 +46,7 @@ def conv_with_moments(
 
     The moments are taken while the result is in cache; None where there are no values.
     """
-    found = _native.conv_forward(
-        source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), None, True
-    )
+    found = _native.conv_forward(source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), None, True)
     return (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
 
 

@@ -1,9 +1,9 @@
 """Gradients that are not computed yet: so that one pass over memory serves several layers.
 
-A convolution's input gradient waits until it is known what happens to it next. The activation in front of the convolution
-adds its derivative, the normalisation in front of that asks for its two sums, and only then the kernel runs, which does
-all of it while it writes. What the normalisation hands on is pending too: alpha g + beta y + gamma, which the
-convolution in front reads in passing.
+A convolution's input gradient waits until it is known what happens to it next. The activation in front of the
+convolution adds its derivative, the normalisation in front of that asks for its two sums, and only then the kernel
+runs, which does all of it while it writes. What the normalisation hands on is pending too: alpha g + beta y + gamma,
+which the convolution in front reads in passing.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class ConvolutionGradient(Pending):
     def plus(self, other: Any) -> Any:
         """Return the sum with another gradient, still pending: the kernel adds while it writes."""
         if self.add is not None or self.through is not None or self.is_settled or self.is_shared:
-            return other.plus(self.settle()) if isinstance(other, ConvolutionGradient) else total_of(self.settle(), other)
+            mine = self.settle()
+            return other.plus(mine) if isinstance(other, ConvolutionGradient) else total_of(mine, other)
         return ConvolutionGradient(self.job, settled(other))
 
     def passing(self, activation: Activation) -> Pending:
@@ -100,7 +101,8 @@ class ConvolutionGradient(Pending):
             return (grad, *_native.grad_sums((grad, y, *NO_ACTIVATION, *NO_NORM), mean))
         grad, total, total_y = self._run(y, mean)
         self._array = grad
-        assert total is not None and total_y is not None
+        assert total is not None
+        assert total_y is not None
         return grad, total, total_y
 
     def _run(self, y: Array | None, mean: Array | None) -> tuple[Array, Array | None, Array | None]:
@@ -112,6 +114,7 @@ class WeightGradient(Pending):
     """The weight gradient of a convolution, which its input gradient computes on the way."""
 
     __slots__ = ("job",)
+    is_private = True
 
     def __init__(self, job: Job):
         super().__init__(job.w)

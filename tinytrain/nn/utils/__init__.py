@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 
 from tinytrain.device import array_module
+from tinytrain.kernels.native.clipping import norms_of, scale_arrays
 from tinytrain.ops.joining import cat
-from tinytrain.recording import write
+from tinytrain.recording import touch, write
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor, wrap
 
@@ -43,7 +44,11 @@ def clip_grad_norm_(
 
         return tensor(0.0)
     xp = array_module(grads[0].array)
-    norms = xp.stack([xp.asarray(_norm(xp, each.array, float(norm_type))) for each in grads])
+    arrays = [each.strided_array() for each in grads]
+    norms = norms_of(arrays) if norm_type == 2 else None
+    is_native = norms is not None
+    if norms is None:
+        norms = xp.stack([xp.asarray(_norm(xp, each, float(norm_type))) for each in arrays])
     total = xp.asarray(_norm(xp, norms, float(norm_type)))
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
@@ -51,8 +56,12 @@ def clip_grad_norm_(
             "clipped. To scale the gradients by the non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     factor = xp.minimum(max_norm / (total + 1e-6), 1.0)
-    for each in grads:
-        write(each, ..., each.array * factor.astype(each.array.dtype))
+    if is_native and scale_arrays(arrays, factor):
+        for each in grads:
+            touch(each)
+    else:
+        for each in grads:
+            write(each, ..., each.array * factor.astype(each.array.dtype))
     return wrap(total)
 
 

@@ -13,11 +13,20 @@ constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in
 constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
 constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
 
+// Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
+// With a power of two all the lines wanted would compete for a few places of the first cache.
+static int64_t odd_pitch(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
 // A 1x1 kernel with stride 1 sees pixels only: one row of all of them.
 static Geometry flattened(Geometry g) {
   bool is_pointwise = g.kh == 1 && g.kw == 1 && g.sh == 1 && g.sw == 1 && g.ph == 0 && g.pw == 0 && g.oh == g.h && g.ow == g.w;
   if (is_pointwise) g.w = g.ow = g.pixels(), g.n = g.h = g.oh = 1;
   return g;
+}
+
+// What a convolution has to do, as `parallel_if_worth` counts.
+static int64_t work_of(const Geometry& g) {
+  return g.pixels() * g.c + g.out_pixels() * g.o * (1 + g.kh * g.kw * (g.c / g.groups) / 16);
 }
 
 // Some rows or columns of one image each, covering an (n, h, w) batch.
@@ -66,11 +75,10 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const Ranges ranges(og, bands.count() * g.groups);
 
   Block packed(g.groups * ranges.panels * depth * PANEL);
-  parallel(g.groups * ranges.panels, [&](int64_t piece) {
+  parallel_if_worth(g.o * depth, g.groups * ranges.panels, [&](int64_t piece) {
     int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
-    for (int64_t tap = 0; tap < taps; tap++)
-      pack_panel(w + (group * og + first) * depth + tap, taps, depth, cg, std::min<int64_t>(og - first, PANEL),
-                 packed.get() + (piece * taps + tap) * cg * PANEL);
+    pack_filters(w + (group * og + first) * depth, cg, taps, (int)std::min<int64_t>(og - first, PANEL),
+                 packed.get() + piece * depth * PANEL);
   });
 
   const int64_t pitch = g.c;
@@ -137,7 +145,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   };
   // Several bands in one piece, so that the next one's memory can be fetched while this one is computed.
   const int64_t together = std::clamp<int64_t>(bands.count() / 64, 1, 8), groups = (bands.count() + together - 1) / together;
-  parallel(groups * ranges.count, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), groups * ranges.count, [&](int64_t piece) {
     const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
     for (int64_t band = first; band < last; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
@@ -149,7 +157,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
 // reverse where they are merged, for a gradient is read from the left while the kernel goes to the right.
 static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed) {
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
-  parallel(g.groups * panels, [&](int64_t piece) {
+  parallel_if_worth(g.c * og * taps, g.groups * panels, [&](int64_t piece) {
     int64_t group = piece / panels, first = piece % panels * PANEL;
     for (int64_t tap = 0; tap < taps; tap++) {
       int64_t place = reverse ? tap / g.kw * g.kw + (g.kw - 1 - tap % g.kw) : tap;
@@ -220,7 +228,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
   Block packed(g.groups * ranges.panels * taps * og * PANEL);
   pack_turned(g, w, merge, ranges.panels, packed.get());
   Block slots(sink.y ? bands.count() * 2 * g.c : 1);
-  parallel(bands.count() * ranges.count, [&](int64_t piece) {
+  parallel_if_worth(work_of(g), bands.count() * ranges.count, [&](int64_t piece) {
     const int64_t range = piece % ranges.count;
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
     Ahead ahead;
@@ -247,23 +255,23 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
 // A weight gradient gathered as [group][tap][input channel][output channel] becomes (o, c / groups, kh, kw), the partial
 // sums of `parts` pieces added in their order.
 static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t count, float* grad_w) {
-  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  parallel(g.groups * ((og + PANEL - 1) / PANEL), [&](int64_t piece) {
-    const int64_t group = piece / ((og + PANEL - 1) / PANEL), first = piece % ((og + PANEL - 1) / PANEL) * PANEL;
-    const int64_t until = std::min<int64_t>(first + PANEL, og);
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = 0; c < cg; c++) {
-        const float* from = parts + ((group * taps + tap) * cg + c) * og;
-        for (int64_t o = first; o < until; o += VL) {
-          const int64_t left = until - o;
-          vec sum = {};
-          for (int64_t part = 0; part < count; part++) sum += load_some(from + part * size + o, left);
-          float values[VL];
-          store(values, sum);
-          for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++)
-            grad_w[((group * og + o + k) * cg + c) * taps + tap] = values[k];
-        }
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps, length = cg * taps;
+  const int64_t strips = (og + VL - 1) / VL;
+  parallel_if_worth(size * count, g.groups * strips, [&](int64_t piece) {
+    const int64_t group = piece / strips, first = piece % strips * VL, num_o = std::min<int64_t>(VL, og - first);
+    float* to = grad_w + (group * og + first) * length;
+    for (int64_t at = 0, c = 0, tap = 0; at < length; at += VL) {
+      vec rows[VL];
+      for (int i = 0; i < VL; i++) {
+        rows[i] = (vec){};
+        if (at + i >= length) continue;
+        const float* from = parts + ((group * taps + tap) * cg + c) * og + first;
+        for (int64_t part = 0; part < count; part++) rows[i] += load_some(from + part * size, num_o);
+        if (++tap == taps) tap = 0, c++;
       }
+      transpose(rows);
+      for (int64_t k = 0; k < num_o; k++) store_some(to + k * length + at, rows[k], length - at);
+    }
   });
 }
 
@@ -278,56 +286,51 @@ static int64_t num_parts(int64_t bands) {
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
-  const bool merge = taps_merge(g);
+  const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
   const Bands bands(g.n, g.oh, g.ow);
-  // A piece is a part of the bands and a range of the columns, so that its sums stay in the core's own cache.
+  // A piece is a part of the bands and a range of the input channels, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
-  const int64_t each = std::clamp<int64_t>(NEAR_FLOATS / std::max<int64_t>(taps * cg * g.groups * PANEL, 1), 1, panels);
-  const int64_t num_ranges = (panels + each - 1) / each;
-  const int64_t parts = std::max<int64_t>(1, std::min(num_parts(bands.count()), (int64_t)(4 * NEAR_FLOATS * 8 / std::max<int64_t>(size, 1))));
+  const int64_t channels = std::max<int64_t>(cg, 1);  // one range, of nothing, where there are none
+  const int64_t near = std::max<int64_t>(NEAR_FLOATS / (taps * og), MAX_ROWS);
+  const int64_t most = g.groups > 1 || merge ? channels : std::min(near, channels);
+  const int64_t num_ranges = (channels + most - 1) / most, each = (channels + num_ranges - 1) / num_ranges;
+  const int64_t parts = std::min(num_parts(bands.count()), (FEW_PIECES + num_ranges - 1) / num_ranges);
   Block sums(parts * size);
-  parallel(parts * num_ranges, [&](int64_t piece) {
-    const int64_t part = piece / num_ranges, range = piece % num_ranges;
-    const int64_t first_panel = range * each, last_panel = std::min(panels, (range + 1) * each);
-    const int64_t first_column = first_panel * PANEL, num_columns = std::min(og, last_panel * PANEL) - first_column;
+  parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
+    const int64_t part = piece / num_ranges, channel = piece % num_ranges * each;
+    const int64_t num_channels = std::min(each, cg - channel), width = g.groups > 1 ? g.c : num_channels;
+    const int64_t x_pitch = merge ? width : odd_pitch(width), pitch = odd_pitch(g.o);
+    const Source x_range = from_channel(x, channel);
     float* to = sums.get() + part * size;
     if (bands.count() == 0) {
       std::fill(to, to + size, 0.0f);
       return;
     }
+    Ahead nothing;
     bool add = false;
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
       const Window out = bands.at(band);
       const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
                       (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
-      const int64_t row = in.columns * g.c, pixels = out.rows * out.columns;
-      Ahead ahead;
+      const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
-      read_window(in, g.h, g.w, source, g.c,
-                  [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
-      // Only the range's columns of the gradient, of each group.
-      const int64_t pitch = g.groups == 1 ? num_columns : g.o;
+      read_window(in, g.h, g.w, source, x_pitch,
+                  [&](int64_t first, int64_t count, float* at) { read_pixels(x_range, first, count, width, at, x_pitch); });
       float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
-      GradSource wanted = grads;
-      if (g.groups == 1 && num_columns != g.o) {
-        wanted.g += first_column, wanted.of.x += first_column;
-        for (const float** each_vector : {&wanted.alpha, &wanted.beta, &wanted.gamma, &wanted.of.scale, &wanted.of.shift})
-          if (*each_vector) *each_vector += first_column;
-      }
-      read_grads(wanted, bands.first(out), pixels, pitch, g_rows, pitch);
+      read_grads(grads, bands.first(out), pixels, g.o, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
-      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : cg;
+      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : num_channels;
       for (int64_t group = 0; group < g.groups; group++)
-        for (int64_t panel = first_panel; panel < last_panel; panel++) {
+        for (int64_t panel = 0; panel < panels; panel++) {
           const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
-          const float* b = g_rows + (g.groups == 1 ? panel * PANEL - first_column : group * og + panel * PANEL);
+          const float* b = g_rows + group * og + panel * PANEL;
           for (int64_t run = 0; run < num_runs; run++) {
             const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
-            Runs runs{source + kh * g.dh * row + kw * g.dw * g.c + group * cg, 1, g.sw * g.c, b, pitch,
+            Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, 1, g.sw * x_pitch, b, pitch,
                       a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
-            float* at = to + (group * taps * cg + run * height) * og + panel * PANEL;
-            multiply_panel(runs, height, at, og, columns, add, ahead);
+            float* at = to + (group * taps * cg + (merge ? run * g.kw * cg : run * cg + channel)) * og + panel * PANEL;
+            multiply_panel(runs, height, at, og, columns, add, nothing);
           }
         }
     }
@@ -345,7 +348,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   const int64_t parts = num_parts(bands.count());
   Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
   pack_turned(g, w, true, panels, packed.get());
-  parallel(parts, [&](int64_t part) {
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
     float* to = sums.get() + part * size;
     float* sum = slots.get() + part * 2 * g.c;
     std::fill(sum, sum + 2 * g.c, 0.0f);
@@ -365,18 +368,20 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
         ahead.add(sink.to + next * sink.step, count * sink.step);
         ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
       }
-      float* g_rows = scratch(SCRATCH_GRAD, pixels * g.o + PANEL);
-      read_grads(grads, first, pixels, g.o, g_rows, g.o);
+      const int64_t pitch = odd_pitch(g.o);
+      float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
+      read_grads(grads, first, pixels, g.o, g_rows, pitch);
       const float* source = x.x + first * x.step;
       int64_t step = x.step;
       if (!x.plain() || g.c % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
-        float* rows = scratch(SCRATCH_SOURCE, pixels * g.c + PANEL);
-        read_pixels(x, first, pixels, g.c, rows, g.c);
-        source = rows, step = g.c;
+        step = odd_pitch(g.c);
+        float* rows = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
+        read_pixels(x, first, pixels, g.c, rows, step);
+        source = rows;
       }
-      band_input_grad(g, at, at, g_rows, g.o, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
+      band_input_grad(g, at, at, g_rows, pitch, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
       for (int64_t panel = 0; panel < panels; panel++) {
-        Runs runs{g_rows, 1, g.o, source + panel * PANEL, step, &none, &none, 1, pixels};
+        Runs runs{g_rows, 1, pitch, source + panel * PANEL, step, &none, &none, 1, pixels};
         multiply_panel(runs, g.o, to + panel * PANEL, g.c, (int)std::min<int64_t>(g.c - panel * PANEL, PANEL), add, ahead);
       }
     }

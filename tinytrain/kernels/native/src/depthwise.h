@@ -52,13 +52,6 @@ static Bands depthwise_bands(int64_t n, int64_t h, int64_t w, int64_t row_floats
   return bands;
 }
 
-// Weights as [tap][block][VL], zeros behind the last channel.
-static void pack_depthwise(const float* w, int64_t c, int64_t taps, int64_t blocks, float* to) {
-  std::memset(to, 0, taps * blocks * VL * sizeof(float));
-  for (int64_t i = 0; i < c; i++)
-    for (int64_t tap = 0; tap < taps; tap++) to[tap * blocks * VL + i] = w[i * taps + tap];
-}
-
 struct TapList {
   int count;
   const int64_t* offset;  // floats from a pixel's place
@@ -119,11 +112,13 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
   const int64_t taps = g.kh * g.kw, blocks = (g.c + VL - 1) / VL;
   const int64_t in_columns = (g.ow - 1) * g.sw + (g.kw - 1) * g.dw + 1;
   const Bands bands = depthwise_bands(g.n, g.oh, g.ow, (in_columns * g.sh + g.ow) * blocks * VL);
-  Block packed(taps * blocks * VL);
-  pack_depthwise(w, g.c, taps, blocks, packed.get());
+  Block packed(taps * blocks * VL);  // [block][tap][VL]
+  std::memset(packed.get(), 0, taps * blocks * VL * sizeof(float));
+  for (int64_t i = 0; i < g.c; i++)
+    for (int64_t t = 0; t < taps; t++) packed.get()[(i / VL * taps + t) * VL + i % VL] = w[i * taps + t];
   Block slots(moments.mean ? bands.count() * 2 * g.c : 1);
   const bool square = g.kh == g.kw && g.dh == 1 && g.dw == 1 && g.sw <= 2;
-  parallel(bands.count(), [&](int64_t band) {
+  parallel_if_worth(work_of(g), bands.count(), [&](int64_t band) {
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, -g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, in_columns};
     const int64_t size = in.rows * in.columns * VL, row = in.columns * VL, out_size = out.rows * g.ow * VL;
@@ -142,11 +137,9 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
     }
     const Offsets offset(SCRATCH_RUNS, taps);
     for (int64_t t = 0; t < taps; t++) offset[t] = t / g.kw * g.dh * row + t % g.kw * g.dw * VL;
-    vec* filters = reinterpret_cast<vec*>(scratch(SCRATCH_OTHER, taps * VL));
     for (int64_t block = 0; block < blocks; block++) {
       const int64_t channel = block * VL, left = g.c - channel;
-      for (int64_t t = 0; t < taps; t++) filters[t] = load(packed.get() + (t * blocks + block) * VL);
-      const TapList list{(int)taps, offset.get(), filters};
+      const TapList list{(int)taps, offset.get(), reinterpret_cast<const vec*>(packed.get() + block * taps * VL)};
       const vec start = bias ? load_some(bias + channel, left) : (vec){};
       Gathered gathered;
       float* to = results + block * out_size;
@@ -193,8 +186,8 @@ struct DepthwiseThrough {
 // Input pixels of a row that meet the same taps: `count` of them, `apart` pixels from one to the next. Each is read at `x`,
 // raw, and its gradient is written in its place.
 template <int N, int KIND>
-static void depthwise_grad_row(const TapList& taps, const int64_t* tap_number, const float* g, float* x, int64_t apart,
-                               int64_t count, bool masks, const DepthwiseThrough& by, DepthwiseSums& sums) {
+static void depthwise_grad_row(const TapList& taps, const float* g, float* x, int64_t apart, int64_t count, bool masks,
+                               const DepthwiseThrough& by, DepthwiseSums& sums) {
   const int n = N ? N : taps.count;
   vec w[N ? N : 1], grad_w[N ? N : 1];
   int64_t offset[N ? N : 1];
@@ -213,7 +206,7 @@ static void depthwise_grad_row(const TapList& taps, const int64_t* tap_number, c
       if (t & 1) b += gradient * (N ? w[t] : taps.w[t]);
       else a += gradient * (N ? w[t] : taps.w[t]);
       if (N) grad_w[t] += gradient * v;
-      else sums.grad_w[tap_number[t]] += gradient * v;
+      else sums.grad_w[t] += gradient * v;
     }
     a += b;
     if (masks) a = through<KIND>(a, at, through_here.low, through_here.high);
@@ -221,7 +214,7 @@ static void depthwise_grad_row(const TapList& taps, const int64_t* tap_number, c
     sum += a;
     sum_y += a * (raw - through_here.mean);
   }
-  for (int t = 0; t < N; t++) sums.grad_w[tap_number[t]] += grad_w[t];
+  for (int t = 0; t < N; t++) sums.grad_w[t] += grad_w[t];
   sums.sum = sum, sums.sum_y = sum_y;
 }
 
@@ -266,8 +259,8 @@ static void depthwise_grad_row_3x3(const TapList& taps, const float* g, int64_t 
   sums.sum = sum, sums.sum_y = sum_y;
 }
 
-typedef void (*DepthwiseGradRow)(const TapList&, const int64_t*, const float*, float*, int64_t, int64_t, bool,
-                                 const DepthwiseThrough&, DepthwiseSums&);
+typedef void (*DepthwiseGradRow)(const TapList&, const float*, float*, int64_t, int64_t, bool, const DepthwiseThrough&,
+                                 DepthwiseSums&);
 
 template <int KIND>
 static DepthwiseGradRow depthwise_grad_row_of(int taps) {
@@ -280,6 +273,31 @@ static DepthwiseGradRow depthwise_grad_row_of(int taps) {
     default: return depthwise_grad_row<0, KIND>;
   }
 }
+
+// The taps in the order in which input pixels meet them: pixels whose row and column leave the same remainders by the strides
+// meet the same taps, and a tap is met by the pixels of one pair of remainders only.
+struct Phases {
+  // The taps of remainders (a, b) are `order[first(a, b)]` up to `order[first(a, b + 1)]`.
+  Phases(const Geometry& g, int64_t columns, int64_t left, int64_t* order, int64_t* offset, int64_t* starts)
+      : order(order), offset(offset), starts(starts), sw(g.sw) {
+    int64_t count = 0;
+    for (int64_t a = 0; a < g.sh; a++)
+      for (int64_t b = 0; b < g.sw; b++) {
+        starts[a * g.sw + b] = count;
+        for (int64_t kh = 0; kh < g.kh; kh++)
+          for (int64_t kw = 0; kw < g.kw; kw++) {
+            const int64_t y = a + g.ph - kh * g.dh, x = b + g.pw - kw * g.dw;
+            if (y % g.sh || x % g.sw) continue;
+            order[count] = kh * g.kw + kw;
+            offset[count++] = (y / g.sh * columns + x / g.sw - left) * VL;
+          }
+      }
+    starts[g.sh * g.sw] = count;
+  }
+  int64_t first(int64_t a, int64_t b) const { return starts[a * sw + b]; }
+  int64_t *order, *offset, *starts;
+  int64_t sw;
+};
 
 // The gradient passes what the input came through (`sink.through` is x's own, `sink.y` x itself), or nothing.
 static bool suits_depthwise(const GradSink& sink, const Source& x) {
@@ -307,17 +325,18 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
   const bool is_3x3 = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
   Source raw;
   raw.x = x.x, raw.step = x.step;
-  Block packed(taps * blocks * VL), sums(parts * (taps + 2) * blocks * VL);
-  pack_depthwise(w, g.c, taps, blocks, packed.get());
-  parallel(parts, [&](int64_t part) {
-    float* own = sums.get() + part * (taps + 2) * blocks * VL;  // [tap, sum, sum_y][block][VL]
+  Block tables(2 * (2 * taps + g.sh * g.sw + 1)), packed(taps * blocks * VL), sums(parts * (taps + 2) * blocks * VL);
+  int64_t* table = reinterpret_cast<int64_t*>(tables.get());
+  const Phases phases(g, whole.columns, whole.left, table, table + taps, table + 2 * taps);
+  std::memset(packed.get(), 0, taps * blocks * VL * sizeof(float));
+  for (int64_t i = 0; i < g.c; i++)  // [block][place in the order][VL]
+    for (int64_t t = 0; t < taps; t++) packed.get()[(i / VL * taps + t) * VL + i % VL] = w[i * taps + phases.order[t]];
+  parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
+    float* own = sums.get() + part * (taps + 2) * blocks * VL;  // [block][taps, sum, sum_y][VL]
     std::memset(own, 0, (taps + 2) * blocks * VL * sizeof(float));
-    const Offsets offset(SCRATCH_RUNS, taps), number(SCRATCH_PLACES, taps);
-    vec* memory = reinterpret_cast<vec*>(scratch(SCRATCH_OTHER, (2 * taps) * VL));
-    vec *filters = memory, *gathered = memory + taps;
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++) {
       const Window at = bands.at(band), from = reaching(g, at);
-      const int64_t size = from.rows * from.columns * VL, x_size = at.rows * g.w * VL, first_pixel = bands.first(at);
+      const int64_t row = from.columns * VL, size = from.rows * row, x_size = at.rows * g.w * VL, first_pixel = bands.first(at);
       float* source = scratch(SCRATCH_GRAD, blocks * size + VL);
       float* values = scratch(SCRATCH_SOURCE, blocks * x_size);
       read_blocks(from, g.oh, g.ow, blocks, source, [&](int64_t first, int64_t count, float* to, int64_t apart) {
@@ -335,66 +354,53 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
         if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step);
         ahead.spread(blocks * at.rows);
       }
-      for (int64_t block = 0; block < blocks; block++) {
-        const int64_t channel = block * VL, left = g.c - channel;
-        float* place = own + block * VL;
-        DepthwiseSums found{gathered, load(place + taps * blocks * VL), load(place + (taps + 1) * blocks * VL)};
-        for (int64_t t = 0; t < taps; t++) gathered[t] = load(place + t * blocks * VL);
-        for (int64_t r = 0; r < at.rows; r++) {
-          ahead.fetch();
-          for (int64_t phase = 0; phase < std::min(g.sw, g.w); phase++) {
-            int count = 0;
-            for (int64_t kh = 0; kh < g.kh; kh++) {
-              const int64_t oy = at.top + r + g.ph - kh * g.dh;
-              if (oy % g.sh) continue;
-              for (int64_t kw = 0; kw < g.kw; kw++) {
-                const int64_t ox = phase + g.pw - kw * g.dw;
-                if (ox % g.sw) continue;
-                offset[count] = ((oy / g.sh - from.top) * from.columns + ox / g.sw - from.left) * VL;
-                number[count] = kh * g.kw + kw;
-                filters[count] = load(packed.get() + (number[count] * blocks + block) * VL);
-                count++;
+      with_kind(x.act.kind, [&](auto kind) {
+        for (int64_t block = 0; block < blocks; block++) {
+          const int64_t channel = block * VL, left = g.c - channel;
+          vec* place = reinterpret_cast<vec*>(own + block * (taps + 2) * VL);
+          const vec* filters = reinterpret_cast<const vec*>(packed.get() + block * taps * VL);
+          auto through_of = [&](auto v) {
+            return DepthwiseThrough{Line<1>(v, x.scale, x.shift, channel), fill(x.act.low), fill(x.act.high),
+                                    sink.y ? v.get(sink.mean + channel) : (vec){}};
+          };
+          const DepthwiseThrough by = left >= VL ? through_of(Whole<1>()) : through_of(Part{(int)left});
+          DepthwiseSums found{place, place[taps], place[taps + 1]};
+          for (int64_t r = 0; r < at.rows; r++) {
+            ahead.fetch();
+            const int64_t y = at.top + r, a = y % g.sh;
+            const float* g_row = source + block * size + (y / g.sh - from.top) * row;
+            float* x_row = values + block * x_size + r * g.w * VL;
+            for (int64_t b = 0; b < std::min(g.sw, g.w); b++) {
+              const int64_t first = phases.first(a, b), count = phases.first(a, b + 1) - first;
+              const TapList list{(int)count, phases.offset + first, filters + first};
+              found.grad_w = place + first;
+              int64_t pixels = (g.w - b + g.sw - 1) / g.sw, done = 0;
+              if (is_3x3) {
+                done = pixels / 2 * 2;
+                depthwise_grad_row_3x3<kind.value>(list, g_row + list.offset[8], row, x_row, done, masks, by, found);
               }
+              if (done < pixels)
+                depthwise_grad_row_of<kind.value>((int)count)(list, g_row + done * VL, x_row + (b + done * g.sw) * VL, g.sw,
+                                                              pixels - done, masks, by, found);
             }
-            const TapList list{count, offset.get(), filters};
-            const float* g_row = source + block * size;
-            float* x_row = values + block * x_size + (r * g.w + phase) * VL;
-            int64_t pixels = (g.w - phase + g.sw - 1) / g.sw;
-            with_kind(x.act.kind, [&](auto kind) {
-              auto through_of = [&](auto v) {
-                return DepthwiseThrough{Line<1>(v, x.scale, x.shift, channel), fill(x.act.low), fill(x.act.high),
-                                        sink.y ? v.get(sink.mean + channel) : (vec){}};
-              };
-              const DepthwiseThrough by = left >= VL ? through_of(Whole<1>()) : through_of(Part{(int)left});
-              if (is_3x3 && pixels > 1) {
-                const int64_t even = pixels / 2 * 2;
-                depthwise_grad_row_3x3<kind.value>(list, g_row + offset[8], from.columns * VL, x_row, even, masks, by, found);
-                g_row += even * VL, x_row += even * VL, pixels -= even;
-              }
-              if (pixels)
-                depthwise_grad_row_of<kind.value>(count)(list, number.get(), g_row, x_row, g.sw, pixels, masks, by, found);
-            });
           }
+          place[taps] = found.sum, place[taps + 1] = found.sum_y;
         }
-        for (int64_t t = 0; t < taps; t++) store(place + t * blocks * VL, gathered[t]);
-        store(place + taps * blocks * VL, found.sum);
-        store(place + (taps + 1) * blocks * VL, found.sum_y);
-      }
+      });
       if (sink.to) write_blocks(values, x_size, first_pixel, at.rows * g.w, g.c, sink.to, sink.step);
     }
   });
   const int64_t apart = (taps + 2) * blocks * VL;
-  if (sink.y) {
-    add_pieces(sums.get() + taps * blocks * VL, parts, apart, g.c, sink.sum);
-    add_pieces(sums.get() + (taps + 1) * blocks * VL, parts, apart, g.c, sink.sum_y);
+  auto total = [&](int64_t channel, int64_t which) {
+    float sum = 0;
+    for (int64_t part = 0; part < parts; part++)
+      sum += sums.get()[part * apart + (channel / VL * (taps + 2) + which) * VL + channel % VL];
+    return sum;
+  };
+  for (int64_t i = 0; i < g.c; i++) {
+    if (sink.y) sink.sum[i] = total(i, taps), sink.sum_y[i] = total(i, taps + 1);
+    for (int64_t t = 0; grad_w && t < taps; t++) grad_w[i * taps + phases.order[t]] = total(i, t);
   }
-  if (grad_w)
-    for (int64_t i = 0; i < g.c; i++)
-      for (int64_t t = 0; t < taps; t++) {
-        float sum = 0;
-        for (int64_t part = 0; part < parts; part++) sum += sums.get()[part * apart + t * blocks * VL + i];
-        grad_w[i * taps + t] = sum;
-      }
 }
 
 }  // namespace TT_ISA

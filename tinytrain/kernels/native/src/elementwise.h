@@ -10,7 +10,7 @@ static int64_t pixels_in_piece(int64_t c) { return std::max<int64_t>(PIECE_FLOAT
 // act(x + other), each with its scale and shift.
 static void apply(int64_t pixels, int64_t c, const Source& x, const Source& other, Activation act, float* to, int64_t step) {
   const int64_t each = pixels_in_piece(c);
-  parallel((pixels + each - 1) / each, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, (pixels + each - 1) / each, [&](int64_t piece) {
     const int64_t first = piece * each, last = std::min(pixels, first + each);
     with_kind(act.kind, [&](auto kind) {
       const vec low = fill(act.low), high = fill(act.high);
@@ -30,7 +30,7 @@ static void apply(int64_t pixels, int64_t c, const Source& x, const Source& othe
 
 static void apply_grad(int64_t pixels, int64_t c, const GradSource& g, float* to, int64_t step) {
   const int64_t each = pixels_in_piece(c);
-  parallel((pixels + each - 1) / each, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, (pixels + each - 1) / each, [&](int64_t piece) {
     const int64_t first = piece * each;
     read_grads(g, first, std::min(each, pixels - first), c, to + first * step, step);
   });
@@ -40,7 +40,7 @@ static void moments(int64_t pixels, int64_t c, const float* x, int64_t step, Mom
   const int64_t each = pixels_in_piece(c), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
   auto count = [&](int64_t piece) { return std::min(each, pixels - piece * each); };
-  parallel(pieces, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
     moments_of(x + piece * each * step, step, count(piece), c, slot, slot + c);
   });
@@ -50,7 +50,7 @@ static void moments(int64_t pixels, int64_t c, const float* x, int64_t step, Mom
 static void grad_sums(int64_t pixels, int64_t c, const GradSource& g, const float* mean, float* sum, float* sum_y) {
   const int64_t each = pixels_in_piece(c), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
-  parallel(pieces, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
     const int64_t first = piece * each, last = std::min(pixels, first + each);
     with_kind(g.of.act.kind, [&](auto kind) {

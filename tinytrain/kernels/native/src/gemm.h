@@ -54,6 +54,8 @@ template <int R, int NV>
 static void tile(const Runs& runs, const float* first, int64_t count, float* c, int64_t c_step, int columns, bool add,
                  Ahead& ahead) {
   const int64_t row_step = runs.row_step, step = runs.step, b_step = runs.b_step;
+  // Half of the rows are reached from a pointer of their own: the distances to them then fit into registers.
+  constexpr int HALF = (R + 1) / 2;
   for (int64_t t = 0; t < count; t++, first += R * row_step, c += R * c_step) {
     vec sum[R][NV];
 #pragma GCC unroll 16
@@ -62,6 +64,7 @@ static void tile(const Runs& runs, const float* first, int64_t count, float* c, 
       for (int j = 0; j < NV; j++) sum[i][j] = (vec){};
     for (int o = 0; o < runs.count; o++) {
       const float* a = first + runs.a_offset[o];
+      const float* a_half = a + HALF * row_step;
       const float* b = runs.b + runs.b_offset[o];
       for (int64_t k = 0; k < runs.length; k++) {
         vec w[NV];
@@ -69,11 +72,12 @@ static void tile(const Runs& runs, const float* first, int64_t count, float* c, 
         for (int j = 0; j < NV; j++) w[j] = load(b + j * VL);
 #pragma GCC unroll 16
         for (int i = 0; i < R; i++) {
-          vec x = fill(a[i * row_step]);
+          vec x = fill(i < HALF ? a[i * row_step] : a_half[(i - HALF) * row_step]);
 #pragma GCC unroll 2
           for (int j = 0; j < NV; j++) sum[i][j] += x * w[j];
         }
         a += step;
+        a_half += step;
         b += b_step;
       }
     }
@@ -103,7 +107,7 @@ typedef void (*Tile)(const Runs&, const float*, int64_t, float*, int64_t, int, b
 
 template <int R>
 struct Tiles {
-  static void enter(Tile (*table)[2]) {
+  static constexpr void enter(Tile (*table)[2]) {
     table[R][0] = tile<R, 1>;
     table[R][1] = tile<R, 2>;
     Tiles<R - 1>::enter(table);
@@ -111,14 +115,15 @@ struct Tiles {
 };
 template <>
 struct Tiles<0> {
-  static void enter(Tile (*table)[2]) { table[0][0] = table[0][1] = nullptr; }
+  static constexpr void enter(Tile (*)[2]) {}
 };
 
+// Known when the program is compiled: code that runs when it is loaded would run on processors that lack its instructions.
 struct TileTable {
-  Tile of[MAX_ROWS + 1][2];
-  TileTable() { Tiles<MAX_ROWS>::enter(of); }
+  Tile of[MAX_ROWS + 1][2] = {};
+  constexpr TileTable() { Tiles<MAX_ROWS>::enter(of); }
 };
-static const TileTable tiles;
+static constexpr TileTable tiles;
 
 // One panel of columns for `rows` rows, in tiles whose heights differ by one at most.
 static void multiply_panel(const Runs& runs, int64_t rows, float* c, int64_t c_step, int columns, bool add, Ahead& ahead) {
@@ -132,6 +137,28 @@ static void multiply_panel(const Runs& runs, int64_t rows, float* c, int64_t c_s
 }
 
 static inline int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+// Packs `columns` filters of `taps * channels` weights each, channel by channel, into a panel [tap][channel][PANEL], zeros
+// behind the last filter. Square blocks are turned in registers: one at a time, weights would be fetched a line for each.
+static void pack_filters(const float* w, int64_t channels, int64_t taps, int columns, float* to) {
+  const int64_t depth = channels * taps;
+  for (int half = 0; half < 2; half++) {
+    const int count = std::clamp(columns - half * VL, 0, VL);
+    const float* from = w + half * VL * depth;
+    float* place = to + half * VL;
+    for (int64_t q = 0; q < depth; q += VL) {
+      const int64_t left = depth - q;
+      vec rows[VL];
+      for (int j = 0; j < VL; j++) rows[j] = j < count ? load_some(from + j * depth + q, left) : (vec){};
+      transpose(rows);
+      int64_t channel = q / taps, tap = q % taps;
+      for (int64_t k = 0; k < std::min<int64_t>(left, VL); k++) {
+        store(place + (tap * channels + channel) * PANEL, rows[k]);
+        if (++tap == taps) tap = 0, channel++;
+      }
+    }
+  }
+}
 
 // Packs B[k, j] = w[k * k_step + j * column_step], `length` by `columns`, into panels [panel][k][PANEL], zeros where a
 // panel reaches beyond the columns. A panel `panel_size` floats after the one before.

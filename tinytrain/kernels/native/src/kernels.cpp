@@ -3,20 +3,51 @@
 
 #include "depthwise.h"
 #include "pooling.h"
+#include "winograd.h"
 
 namespace TT_ISA {
 
 static bool is_depthwise(const Geometry& g) { return g.groups > 1 && g.groups == g.c && g.groups == g.o; }
 
+enum Pass { FORWARD, INPUT_GRAD, WEIGHT_GRAD };
+
+// Counted in products, as a core does them: 9 a pixel directly; 36 a tile by Winograd's algorithm, of which some time is lost
+// between small matrices. Its transforms take as much time for each channel of a tile as TRANSFORM products do, and for each
+// weight as FILTER products, or UNPACK for its gradient. Measured with 1 to 200 channels on 2x2 to 32x32 pixels.
+static bool takes_winograd(const Geometry& g, Pass pass) {
+  if (winograd_use == WINOGRAD_NEVER || !fits_winograd(g)) return false;
+  if (winograd_use == WINOGRAD_ALWAYS) return true;
+  constexpr double LOST = 1.1, TRANSFORM = 400, FILTER = 100, UNPACK = 300;
+  const bool back = pass == INPUT_GRAD;
+  const TileRows rows(g.n, back ? g.h : g.oh, back ? g.w : g.ow);
+  const double depth = back ? g.o : g.c, columns = round_up(back ? g.c : g.o, VL), products = depth * columns;
+  const double tiles = rows.count() * rows.across, pixels = g.n * rows.h * rows.w;
+  const double transforms =
+      tiles * TRANSFORM * (round_up(depth, VL) + columns) + (pass == WEIGHT_GRAD ? UNPACK : FILTER) * products;
+  return LOST * PLACES * tiles * products + transforms < 9 * pixels * products;
+}
+
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
-  (is_depthwise(g) ? conv_forward_depthwise : conv_forward_dense)(g, x, w, bias, y, moments);
+  if (is_depthwise(g)) return conv_forward_depthwise(g, x, w, bias, y, moments);
+  (takes_winograd(g, FORWARD) ? conv_forward_winograd : conv_forward_dense)(g, x, w, bias, y, moments);
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+  if (takes_winograd(g, WEIGHT_GRAD)) return conv_weight_grad_winograd(g, grads, x, grad_w);
   if (!is_depthwise(g)) return conv_weight_grad_dense(g, grads, x, grad_w);
   Block zeros(g.c * g.kh * g.kw);
   std::memset(zeros.get(), 0, g.c * g.kh * g.kw * sizeof(float));
   conv_backward_depthwise(g, grads, x, zeros.get(), GradSink(), grad_w);
+}
+
+static void conv_input_grad(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
+  if (takes_winograd(g, INPUT_GRAD)) return conv_input_grad_winograd(g, grads, w, sink);
+  if (!is_depthwise(g)) return conv_input_grad_dense(g, grads, w, sink);
+  // The input's values go into the weight gradient alone; the gradient's memory stands in for them.
+  Source x;
+  x.x = sink.to, x.step = sink.step;
+  std::memset(sink.to, 0, g.pixels() * sink.step * sizeof(float));
+  conv_backward_depthwise(g, grads, x, w, sink, nullptr);
 }
 
 static void conv_backward(const Geometry& g, const GradSource& grads, const Source& x, const float* w, const GradSink& sink,
@@ -24,17 +55,8 @@ static void conv_backward(const Geometry& g, const GradSource& grads, const Sour
   if (is_depthwise(g)) return conv_backward_depthwise(g, grads, x, w, sink, grad_w);
   if (flattened(g).n == 1 && flattened(g).h == 1 && g.kh * g.kw == 1 && g.groups == 1 && g.c * g.o <= NEAR_FLOATS)
     return conv_backward_pointwise(g, grads, x, w, sink, grad_w);
-  conv_input_grad_dense(g, grads, w, sink);
-  conv_weight_grad_dense(g, grads, x, grad_w);
-}
-
-static void conv_input_grad(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
-  if (!is_depthwise(g)) return conv_input_grad_dense(g, grads, w, sink);
-  // The input's values go into the weight gradient alone; the gradient's memory stands in for them.
-  Source x;
-  x.x = sink.to, x.step = sink.step;
-  std::memset(sink.to, 0, g.pixels() * sink.step * sizeof(float));
-  conv_backward_depthwise(g, grads, x, w, sink, nullptr);
+  conv_input_grad(g, grads, w, sink);
+  conv_weight_grad(g, grads, x, grad_w);
 }
 
 extern const KernelTable table;

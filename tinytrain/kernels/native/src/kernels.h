@@ -61,6 +61,10 @@ struct Geometry {
   int64_t out_pixels() const { return n * oh * ow; }
 };
 
+// Whether 3x3 convolutions may be computed by Winograd's algorithm (winograd.h), which rounds otherwise than a direct sum.
+enum WinogradUse { WINOGRAD_NEVER, WINOGRAD_WHERE_FASTER, WINOGRAD_ALWAYS };
+extern WinogradUse winograd_use;
+
 struct Moments {
   float* mean = nullptr;  // (c,)
   float* m2 = nullptr;    // (c,), the sum of squared deviations

@@ -17,15 +17,20 @@
 #include <new>
 #include <optional>
 #include <utility>
+#include <vector>
 
+#include "exact.h"
 #include "kernels.h"
 #include "pool.h"
 
 using namespace tinytrain;
 
+WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
+
 #define DECLARE(name) \
   namespace name {    \
   extern const KernelTable table; \
+  extern const ExactTable exact;  \
   }
 #if defined(__x86_64__)
 DECLARE(avx512)
@@ -36,6 +41,7 @@ DECLARE(baseline)
 namespace {
 
 const KernelTable* kernels = &baseline::table;
+const ExactTable* exact_kernels = &baseline::exact;
 
 struct PythonError {};  // the exception is set already
 
@@ -162,7 +168,7 @@ struct Images {
     float* to = data(copy);
     const char* from = (const char*)x;
     WithoutLock unlocked;
-    parallel(n * h, [&](int64_t row) {
+    parallel_if_worth(n * h * w * c, n * h, [&](int64_t row) {
       const char* line = from + row / h * sn + row % h * sh;
       float* out = to + row * w * c;
       for (int64_t i = 0; i < c; i++)
@@ -305,6 +311,11 @@ Ref pack(std::initializer_list<PyObject*> borrowed) {
     PyTuple_SET_ITEM(tuple.object, i++, each);
   }
   return tuple;
+}
+
+Ref none() {
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
 }
 
 typedef PyObject* const* Arguments;
@@ -575,15 +586,20 @@ Ref empty(Arguments a) {
   return new_array(ndim, shape, true);
 }
 
+#include "module_loss.h"
+#include "module_images.h"
+#include "module_updates.h"
+
 const struct {
   const char* name;
   const KernelTable* table;
+  const ExactTable* exact;
 } TABLES[] = {
 #if defined(__x86_64__)
-    {"avx512", &avx512::table},
-    {"avx2", &avx2::table},
+    {"avx512", &avx512::table, &avx512::exact},
+    {"avx2", &avx2::table, &avx2::exact},
 #endif
-    {"baseline", &baseline::table},
+    {"baseline", &baseline::table, &baseline::exact},
 };
 
 bool runs_here(const char* name) {
@@ -603,10 +619,21 @@ Ref use(Arguments a) {
   for (const auto& each : TABLES)
     if (!std::strcmp(each.name, name) && runs_here(name)) {
       kernels = each.table;
+      exact_kernels = each.exact;
       Py_INCREF(Py_None);
       return Ref(Py_None);
     }
   fail(PyExc_ValueError, "no such instruction set here");
+}
+
+// use_winograd(choice): True takes Winograd's algorithm where it is faster, False never, "always" wherever it is possible
+Ref use_winograd(Arguments a) {
+  if (a[0] == Py_True) winograd_use = WINOGRAD_WHERE_FASTER;
+  else if (a[0] == Py_False) winograd_use = WINOGRAD_NEVER;
+  else if (PyUnicode_Check(a[0]) && PyUnicode_CompareWithASCIIString(a[0], "always") == 0) winograd_use = WINOGRAD_ALWAYS;
+  else fail(PyExc_ValueError, "expected True, False or 'always'");
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
 }
 
 // instruction_sets() -> the names of those that this processor has, the widest first
@@ -670,7 +697,18 @@ PyMethodDef METHODS[] = {
     ENTRY(max_pool_grad, 5),
     ENTRY(mean_pixels, 1),
     ENTRY(empty, 1),
+    ENTRY(sgd, 9),
+    ENTRY(adam, 14),
+    ENTRY(rmsprop, 12),
+    ENTRY(lion, 10),
+    ENTRY(square_sums, 1),
+    ENTRY(scale, 2),
+    ENTRY(resize, 6),
+    ENTRY(look_up, 2),
+    ENTRY(cross_entropy_forward, 6),
+    ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
+    ENTRY(use_winograd, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),
     ENTRY(get_threads, 0),

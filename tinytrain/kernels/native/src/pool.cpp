@@ -2,13 +2,11 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
-#include <map>
 #include <mutex>
 #include <new>
 #include <system_error>
@@ -116,6 +114,19 @@ Pool& the_pool(int threads) {
 
 std::mutex pool_mutex;
 
+// A child has the lock as it was in its parent, and none of its threads: so nobody holds it while the child is made, which
+// makes a pool of its own; the memory of the parent's is left alone.
+void before_fork() { pool_mutex.lock(); }
+
+void after_fork() { pool_mutex.unlock(); }
+
+void after_fork_in_child() {
+  pool = nullptr;
+  pool_mutex.unlock();
+}
+
+const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork_in_child);
+
 }  // namespace
 
 int num_threads() {
@@ -207,133 +218,6 @@ float* scratch(ScratchSlot slot, size_t num_floats) {
     own.size[slot] = bytes / sizeof(float);
   }
   return own.memory[slot];
-}
-
-namespace {
-
-// What stands in the cache line before a block.
-struct Header {
-  void* base;
-  size_t size;
-};
-constexpr size_t LINE = 64, HUGE_PAGE = 2u << 20, SPREAD = 64;  // lines
-
-Header* header_of(void* block) { return reinterpret_cast<Header*>(static_cast<char*>(block) - LINE); }
-
-// Kept blocks by size. A block serves a request of at least four fifths of its size.
-struct Keeper {
-  std::mutex mutex;
-  std::multimap<size_t, void*> blocks;
-  size_t kept = 0, in_use = 0, peak = 0, made = 0;
-};
-
-Keeper& keeper() {
-  static Keeper* one = new Keeper;  // never destroyed: arrays may outlive the module
-  return *one;
-}
-
-// Large blocks ask for pages of 2 MiB: with pages of 4 KiB the processor spends its time looking up addresses. Each block
-// begins at another place within its page: where all arrays do at the same, a load and a store of the same element of two
-// arrays look like one address to the processor (their lower 12 bits are equal), and every load waits for the store.
-void* make_block(size_t size, size_t number) {
-  const size_t shift = LINE + (size < HUGE_PAGE ? 0 : number * 37 % SPREAD * LINE);
-  const size_t page = size < HUGE_PAGE ? LINE : HUGE_PAGE;
-  const size_t bytes = (size + LINE * (SPREAD + 1) + page - 1) / page * page;
-  char* base = static_cast<char*>(aligned_alloc(page, bytes));
-  if (!base) return nullptr;
-#if defined(MADV_HUGEPAGE)
-  if (page == HUGE_PAGE) madvise(base, bytes, MADV_HUGEPAGE);
-#endif
-  *header_of(base + shift) = {base, size};
-  return base + shift;
-}
-
-void free_block(void* block) { free(header_of(block)->base); }
-
-// A child has the locks of its parent as they were, and none of its threads: so nobody holds one while it is made, and it
-// makes a pool of its own; the memory of the parent's is left alone.
-void before_fork() {
-  pool_mutex.lock();
-  keeper().mutex.lock();
-}
-
-void after_fork() {
-  keeper().mutex.unlock();
-  pool_mutex.unlock();
-}
-
-void after_fork_in_child() {
-  pool = nullptr;
-  after_fork();
-}
-
-const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork_in_child);
-
-}  // namespace
-
-void* take_block(size_t bytes) {
-  size_t size = bytes < 4096 ? (bytes + LINE - 1) / LINE * LINE : (bytes + 4095) / 4096 * 4096;
-  if (size == 0) size = LINE;
-  Keeper& k = keeper();
-  size_t number;
-  {
-    std::lock_guard<std::mutex> lock(k.mutex);
-    auto found = k.blocks.lower_bound(size);
-    if (found != k.blocks.end() && found->first <= size + size / 4) {
-      found = std::prev(k.blocks.upper_bound(found->first));  // the one freed last is the likeliest to be in cache
-      void* block = found->second;
-      k.kept -= found->first;
-      k.in_use += found->first;
-      if (k.in_use > k.peak) k.peak = k.in_use;
-      k.blocks.erase(found);
-      return block;
-    }
-    k.in_use += size;
-    if (k.in_use > k.peak) k.peak = k.in_use;
-    number = k.made++;
-  }
-  void* block = make_block(size, number);
-  if (!block) {
-    drop_kept_blocks();
-    block = make_block(size, number);
-  }
-  if (!block) {
-    std::lock_guard<std::mutex> lock(k.mutex);
-    k.in_use -= size;
-  }
-  return block;
-}
-
-void give_block(void* block) {
-  const size_t size = header_of(block)->size;
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  k.in_use -= size;
-  k.kept += size;
-  k.blocks.emplace(size, block);
-  // Used and kept together never exceed by much what was needed at once: blocks of sizes that nobody asks for any more go,
-  // the largest first.
-  while (!k.blocks.empty() && k.in_use + k.kept > k.peak + k.peak / 8) {
-    auto last = std::prev(k.blocks.end());
-    free_block(last->second);
-    k.kept -= last->first;
-    k.blocks.erase(last);
-  }
-}
-
-size_t kept_bytes() {
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  return k.kept;
-}
-
-void drop_kept_blocks() {
-  Keeper& k = keeper();
-  std::lock_guard<std::mutex> lock(k.mutex);
-  for (auto& each : k.blocks) free_block(each.second);
-  k.blocks.clear();
-  k.kept = 0;
-  k.peak = k.in_use;
 }
 
 }  // namespace tinytrain

@@ -19,9 +19,19 @@ void set_num_threads(int count);
 void run_pieces(int64_t count, Body body, void* context);
 
 template <class F>
-void parallel(int64_t count, F&& body) {
-  auto call = [](void* context, int64_t piece) { (*static_cast<F*>(context))(piece); };
-  run_pieces(count, call, const_cast<void*>(static_cast<const void*>(&body)));
+void parallel(int64_t count, const F& body) {
+  auto call = [](void* context, int64_t piece) { (*static_cast<const F*>(context))(piece); };
+  run_pieces(count, call, const_cast<F*>(&body));
+}
+
+// The same where there is enough to do: `work` floats to read or write, or sixteen times as many multiply-adds, in all. A
+// second thread is there after some microseconds, in which the first has done the little there was.
+constexpr int64_t WORTH_SHARING = 48 << 10;
+
+template <class F>
+void parallel_if_worth(int64_t work, int64_t count, const F& body) {
+  if (work >= WORTH_SHARING) return parallel(count, body);
+  for (int64_t piece = 0; piece < count; piece++) body(piece);
 }
 
 // Memory of the calling thread that stays its own from call to call: at least `bytes`, on a cache line. Slots keep the

@@ -49,6 +49,21 @@ static inline void with_kind(int kind, F&& f) {
   }
 }
 
+// The same values without their first channels.
+static Source from_channel(Source s, int64_t first) {
+  if (s.x) s.x += first;
+  if (s.scale) s.scale += first, s.shift += first;
+  return s;
+}
+
+static GradSource from_channel(GradSource s, int64_t first) {
+  s.g += first;
+  s.of = from_channel(s.of, first);
+  for (const float** each : {&s.alpha, &s.beta, &s.gamma})
+    if (*each) *each += first;
+  return s;
+}
+
 // Scale and shift of some channels in registers.
 template <int N>
 struct Line {

@@ -29,6 +29,7 @@ constexpr int PANEL = 2 * VL;   // columns of a register tile
 
 typedef float vec __attribute__((vector_size(4 * VL)));
 typedef int32_t mask __attribute__((vector_size(4 * VL)));
+typedef uint8_t small_mask __attribute__((vector_size(VL)));
 
 static inline vec load(const float* p) {
   vec v;
@@ -77,6 +78,7 @@ static inline void store_some(float* p, vec v, int64_t count) {
 template <int N>
 struct Whole {
   static constexpr int n = N;
+  static constexpr int lanes() { return VL; }
   vec get(const float* p) const { return load(p); }
   void put(float* p, vec v) const { store(p, v); }
 };
@@ -84,6 +86,7 @@ struct Whole {
 struct Part {
   static constexpr int n = 1;
   int count;
+  int lanes() const { return count; }
   vec get(const float* p) const { return load_part(p, count); }
   void put(float* p, vec v) const { store_part(p, v, count); }
 };
@@ -98,5 +101,32 @@ static inline void by_vectors(int64_t c, F&& f) {
 }
 
 static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
+
+// Turns VL vectors into their lanes: afterwards row j holds lane j of each. Rows that nobody looks at cost nothing.
+static inline __attribute__((always_inline)) void transpose(vec* rows) {
+#if defined(__clang__)
+  vec turned[VL];
+  for (int i = 0; i < VL; i++)
+    for (int j = 0; j < VL; j++) turned[j][i] = rows[i][j];
+  for (int i = 0; i < VL; i++) rows[i] = turned[i];
+#else
+#pragma GCC unroll 4
+  for (int apart = 1; apart < VL; apart *= 2) {
+    mask low = {}, high = {};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < VL; lane++) {
+      low[lane] = lane & apart ? VL + lane - apart : lane;
+      high[lane] = lane & apart ? VL + lane : lane + apart;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < VL; i++) {
+      if (i & apart) continue;
+      const vec a = rows[i], b = rows[i + apart];
+      rows[i] = __builtin_shuffle(a, b, low);
+      rows[i + apart] = __builtin_shuffle(a, b, high);
+    }
+  }
+#endif
+}
 
 }  // namespace TT_ISA

@@ -72,7 +72,7 @@ static void moments_of(const float* x, int64_t step, int64_t rows, int64_t colum
 template <class Count>
 static void merge_moments(const float* slots, int64_t pieces, int64_t c, Count&& count, Moments to) {
   constexpr int64_t CHUNK = 4 * VL;
-  parallel((c + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+  parallel_if_worth(pieces * c * 4, (c + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
     int64_t first = chunk * CHUNK, until = std::min(first + CHUNK, c);
     double total = 0;
     double mean[CHUNK] = {}, m2[CHUNK] = {};
@@ -96,7 +96,7 @@ static void merge_moments(const float* slots, int64_t pieces, int64_t c, Count&&
 // Adds up `pieces` rows of `length` floats in their order, `apart` floats from one to the next.
 static void add_pieces(const float* slots, int64_t pieces, int64_t apart, int64_t length, float* to) {
   constexpr int64_t CHUNK = 4096;
-  parallel((length + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
+  parallel_if_worth(pieces * length, (length + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
     int64_t first = chunk * CHUNK, until = std::min(first + CHUNK, length);
     for (int64_t i = first; i < until; i += VL) {
       int64_t left = until - i;
@@ -152,7 +152,7 @@ static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_
 static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
   const int64_t each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
-  parallel(pieces, [&](int64_t piece) {
+  parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
     std::memset(slot, 0, 2 * c * sizeof(float));
     finish_grads(s, piece * each, 1, std::min(each, pixels - piece * each), 0, c, slot, slot + c);

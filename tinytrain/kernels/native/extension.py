@@ -1,0 +1,24 @@
+"""The compiled kernels, where they are built and wanted."""
+
+from __future__ import annotations
+
+import functools
+import os
+from types import ModuleType
+
+EXTENSION: ModuleType | None
+PROBLEM: str | None
+"""Why there is no extension, with the remedy; None where there is one."""
+
+try:
+    from tinytrain.kernels.native import _native
+
+    EXTENSION, PROBLEM = _native, None
+except ImportError as error:
+    EXTENSION, PROBLEM = None, f"not built ({error}): install again where there is a C++ compiler"
+
+
+@functools.cache
+def native() -> ModuleType | None:
+    """Return the extension; None where it was not built, or where `TINYTRAIN_KERNELS=reference` keeps it out."""
+    return None if os.environ.get("TINYTRAIN_KERNELS") == "reference" else EXTENSION

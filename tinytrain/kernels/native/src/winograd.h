@@ -1,0 +1,214 @@
+// Convolutions by Winograd's minimal filtering: 3x3 kernels, stride 1, dilation 1, one group, any padding, any size.
+//
+// Work is divided into blocks of rows of tiles. A block stays in a core's own cache from the transform of its input, normalised
+// and activated on the way, through 36 small products, one for each place of a 6x6 tile, to the transform of its results;
+// what the next kernel wants to know of these is taken right there, as in dense.h.
+//
+// Rounding: differences are taken of numbers that were multiplied, so that results are less exact than direct sums. The
+// error against float64, relative to the largest result in magnitude, stays below 4e-6 for random operands, results and both
+// gradients alike; it is 1e-6 to 3e-6, where direct sums have 2e-7 to 6e-7. NaN and infinity spread over their 4x4 tile.
+// Results are the same bits on any number of threads.
+#pragma once
+
+#include "dense.h"
+#include "winograd_tiles.h"
+
+namespace TT_ISA {
+
+// Whether the algorithm can compute the convolution.
+static bool fits_winograd(const Geometry& g) {
+  return g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1 && g.groups == 1;
+}
+
+// Rows of tiles in blocks of about `tiles` tiles.
+struct TileBlocks {
+  int64_t rows, each, count;
+  TileBlocks(const TileRows& all, int64_t tiles) : rows(all.count()) {
+    each = std::clamp<int64_t>((tiles + all.across / 2) / std::max<int64_t>(all.across, 1), 1, std::max<int64_t>(rows, 1));
+    count = (rows + each - 1) / each;
+    if (count) each = (rows + count - 1) / count;
+  }
+  int64_t first(int64_t block) const { return std::min(rows, block * each); }
+  int64_t last(int64_t block) const { return std::min(rows, (block + 1) * each); }
+};
+
+// Tiles in a block of a product over `channels`, read and written: few enough for the block to stay in a core's own cache,
+// and enough of them for each time that the weights, 36 * c * o floats, come from further away.
+static int64_t tiles_at_once(int64_t channels) {
+  return std::clamp<int64_t>(std::max<int64_t>(NEAR_FLOATS / (2 * PLACES * channels), channels / 4), 2 * MAX_ROWS, 128);
+}
+
+// The sum over input channels for every tile and place: `tiles` tiles at `from` times some panels of filters.
+static void multiply_tiles(const float* from, const Planes& in, int64_t tiles, const float* packed, const Panels& panels,
+                           int64_t first_panel, float* to, const Planes& out, bool add) {
+  const int64_t none = 0;
+  Ahead nothing;
+  for (int place = 0; place < PLACES; place++)
+    for (int64_t column = 0; column < out.pitch; column += PANEL) {
+      const float* b = packed + panels.offset(place, first_panel + column / PANEL);
+      Runs runs{from + place * in.size, in.pitch, 1, b, PANEL, &none, &none, 1, panels.depth};
+      multiply_panel(runs, tiles, to + place * out.size + column, out.pitch, (int)std::min<int64_t>(out.pitch - column, PANEL),
+                     add, nothing);
+    }
+}
+
+// The convolution of what `source` gives, an image as `at` says, into (rows.h, rows.w) images at `to`. `finish(row, channel,
+// columns)` sees every row of tiles while it is in cache.
+template <class Any, class Finish>
+static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& source, const Filters& filters,
+                           const float* bias, float* to, int64_t step, Finish&& finish) {
+  const int64_t channels = filters.columns;
+  const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
+  const Ranges ranges(channels, 2 * blocks.count);
+  const Panels panels(filters);
+  // Filters that only one block meets are transformed where they are used, some rows at a time, and never leave the cache.
+  const bool once = blocks.count == 1;
+  constexpr int64_t DEPTH = 128;
+  Block packed(once ? 1 : panels.floats());
+  if (!once) {
+    constexpr int64_t CHUNK = 16;
+    const int64_t chunks = (filters.depth + CHUNK - 1) / CHUNK;
+    parallel(panels.count * chunks, [&](int64_t piece) {
+      const int64_t first = piece % chunks * CHUNK, last = std::min(filters.depth, first + CHUNK);
+      transform_filters(filters, panels, piece / chunks, first, last, packed.get());
+    });
+  }
+  // With ranges of columns several pieces read the same windows, which then are transformed beforehand.
+  const bool shared = ranges.count > 1;
+  const Planes in(blocks.each * rows.across, at.channels);
+  Block all_windows(shared ? blocks.count * in.floats() : 1);
+  if (shared) {
+    constexpr int64_t CHUNK = 4 * VL;
+    const int64_t chunks = (at.channels + CHUNK - 1) / CHUNK;
+    parallel(rows.count() * chunks, [&](int64_t piece) {
+      const int64_t row = piece / chunks, channel = piece % chunks * CHUNK, block = row / blocks.each;
+      Placed part = at;
+      part.channels = std::min(CHUNK, at.channels - channel);
+      float* windows = all_windows.get() + block * in.floats() + row % blocks.each * rows.across * in.pitch + channel;
+      transform_rows<InputTransform>(rows, row, row + 1, part, from_channel(source, channel), windows, in);
+    });
+  }
+  parallel(blocks.count * ranges.count, [&](int64_t piece) {
+    const int64_t block = piece / ranges.count, range = piece % ranges.count;
+    const int64_t first = blocks.first(block), last = blocks.last(block), tiles = (last - first) * rows.across;
+    const int64_t channel = range * ranges.each * PANEL, columns = std::min(channels - channel, ranges.each * PANEL);
+    const Planes out(tiles, columns);
+    float* windows = shared ? all_windows.get() + block * in.floats() : scratch(SCRATCH_SOURCE, in.floats());
+    float* products = scratch(SCRATCH_TILE, out.floats());
+    if (!shared) transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
+    for (int64_t k = 0; once && k < filters.depth; k += DEPTH) {
+      const Filters some = filters.part(k, std::min(DEPTH, filters.depth - k), channel, columns);
+      const Panels few(some);
+      float* own = scratch(SCRATCH_GRAD, few.floats());
+      for (int64_t panel = 0; panel < few.count; panel++) transform_filters(some, few, panel, 0, some.depth, own);
+      multiply_tiles(windows + k, in, tiles, own, few, 0, products, out, k > 0);
+    }
+    if (!once) multiply_tiles(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false);
+    for (int64_t row = first; row < last; row++) {
+      const float* row_products = products + (row - first) * rows.across * out.pitch;
+      write_row(rows, row, row_products, out, bias ? bias + channel : nullptr, columns, to + channel, step);
+      finish(row, channel, columns);
+    }
+  });
+}
+
+static void conv_forward_winograd(const Geometry& g, const Source& x, const float* w, const float* bias, float* y,
+                                  Moments moments) {
+  const TileRows rows(g.n, g.oh, g.ow);
+  Block slots(moments.mean ? rows.count() * 2 * g.o : 1);
+  convolve_tiles(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, y, g.o,
+                 [&](int64_t row, int64_t channel, int64_t columns) {
+                   if (!moments.mean) return;
+                   float* slot = slots.get() + row * 2 * g.o + channel;
+                   moments_of(y + rows.first_pixel(row) * g.o + channel, g.o, rows.pixels(row), columns, slot, slot + g.o);
+                 });
+  if (moments.mean) merge_moments(slots.get(), rows.count(), g.o, [&](int64_t row) { return rows.pixels(row); }, moments);
+}
+
+// The gradient of the input is a convolution of the output's gradient with turned weights.
+static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
+  const TileRows rows(g.n, g.h, g.w);
+  Block slots(sink.y ? rows.count() * 2 * g.c : 1);
+  convolve_tiles(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink.to, sink.step,
+                 [&](int64_t row, int64_t channel, int64_t columns) {
+                   float* sum = slots.get() + row * 2 * g.c;
+                   if (sink.y) {
+                     std::fill(sum + channel, sum + channel + columns, 0.0f);
+                     std::fill(sum + g.c + channel, sum + g.c + channel + columns, 0.0f);
+                   }
+                   finish_grads(sink, rows.first_pixel(row), 1, rows.pixels(row), channel, columns, sum, sum + g.c);
+                 });
+  if (sink.y) {
+    add_pieces(slots.get(), rows.count(), 2 * g.c, g.c, sink.sum);
+    add_pieces(slots.get() + g.c, rows.count(), 2 * g.c, g.c, sink.sum_y);
+  }
+}
+
+// dw = G^T [ sum over tiles of (B^T d B) . (A g A^T) ] G, in ranges of input and output channels whose 36 sums stay in a core's
+// own cache, and in parts of the rows of tiles where that gives few pieces.
+static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+  constexpr int64_t EACH = 64;  // channels of a range
+  const TileRows rows(g.n, g.oh, g.ow);
+  const TileBlocks blocks(rows, 42);
+  const int64_t c_ranges = (g.c + EACH - 1) / EACH, o_ranges = (g.o + EACH - 1) / EACH, ranges = c_ranges * o_ranges;
+  const int64_t parts = std::clamp<int64_t>(FEW_PIECES / ranges, 1, std::max<int64_t>(blocks.count, 1));
+  const Planes in(blocks.each * rows.across, std::min(g.c, EACH)), out(blocks.each * rows.across, std::min(g.o, EACH));
+  auto read_windows = [&](int64_t block, int64_t range, float* to) {
+    const int64_t c = range * EACH;
+    transform_rows<InputTransform>(rows, blocks.first(block), blocks.last(block),
+                                   {g.h, g.w, g.ph, g.pw, std::min(EACH, g.c - c)}, from_channel(x, c), to, in);
+  };
+  auto read_tiles = [&](int64_t block, int64_t range, float* to) {
+    const int64_t o = range * EACH;
+    transform_rows<GradTransform>(rows, blocks.first(block), blocks.last(block),
+                                  {g.oh, g.ow, 0, 0, std::min(EACH, g.o - o)}, from_channel(grads, o), to, out);
+  };
+  // What many ranges read is transformed once, beforehand.
+  const bool shared = ranges >= 2 * FEW_PIECES;
+  Block all_windows(shared ? blocks.count * c_ranges * in.floats() : 1);
+  Block all_tiles(shared ? blocks.count * o_ranges * out.floats() : 1);
+  if (shared)
+    parallel(blocks.count * (c_ranges + o_ranges), [&](int64_t piece) {
+      const int64_t block = piece / (c_ranges + o_ranges), range = piece % (c_ranges + o_ranges);
+      if (range < c_ranges) read_windows(block, range, all_windows.get() + (block * c_ranges + range) * in.floats());
+      else read_tiles(block, range - c_ranges, all_tiles.get() + (block * o_ranges + range - c_ranges) * out.floats());
+    });
+  Block sums(parts * 9 * g.c * g.o);
+  parallel(parts * ranges, [&](int64_t piece) {
+    const int64_t part = piece / ranges, c_range = piece % ranges / o_ranges, o_range = piece % o_ranges;
+    const int64_t num_c = std::min(EACH, g.c - c_range * EACH), num_o = std::min(EACH, g.o - o_range * EACH);
+    const Planes products(num_c, num_o);
+    float* sum = scratch(SCRATCH_TILE, products.floats());
+    const int64_t first = blocks.count * part / parts, last = blocks.count * (part + 1) / parts, none = 0;
+    Ahead nothing;
+    if (first == last) std::fill(sum, sum + products.floats(), 0.0f);
+    for (int64_t block = first; block < last; block++) {
+      float* windows = shared ? all_windows.get() + (block * c_ranges + c_range) * in.floats()
+                              : scratch(SCRATCH_SOURCE, in.floats());
+      float* tiles = shared ? all_tiles.get() + (block * o_ranges + o_range) * out.floats()
+                            : scratch(SCRATCH_GRAD, out.floats());
+      if (!shared) read_windows(block, c_range, windows), read_tiles(block, o_range, tiles);
+      const int64_t count = (blocks.last(block) - blocks.first(block)) * rows.across;
+      for (int place = 0; place < PLACES; place++)
+        for (int64_t column = 0; column < num_o; column += PANEL) {
+          Runs runs{windows + place * in.size, 1, in.pitch, tiles + place * out.size + column, out.pitch, &none, &none, 1,
+                    count};
+          multiply_panel(runs, num_c, sum + place * products.size + column, products.pitch,
+                         (int)std::min<int64_t>(products.pitch - column, PANEL), block > first, nothing);
+        }
+    }
+    float* to = sums.get() + (part * 9 * g.c + c_range * EACH) * g.o + o_range * EACH;
+    for (int64_t c = 0; c < num_c; c++)
+      for (int64_t o = 0; o < num_o; o += VL) {
+        const float* from = sum + c * products.pitch + o;
+        transform<WeightGradTransform>(
+            [&](int i, int k) __attribute__((always_inline)) { return load(from + (i * 6 + k) * products.size); },
+            [&](int i, int k, vec v) __attribute__((always_inline)) {
+              store_some(to + ((i * 3 + k) * g.c + c) * g.o + o, v, num_o - o);
+            });
+      }
+  });
+  unpack_weight_grad(g, sums.get(), parts, grad_w);
+}
+
+}  // namespace TT_ISA
