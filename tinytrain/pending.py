@@ -22,9 +22,12 @@ class Pending:
 
     Args:
         like: an array of the shape, type and device of the value.
+
+    Attributes:
+        reads: the storages (`tape.Storage`) whose memory the recipe reads.
     """
 
-    __slots__ = ("__weakref__", "_array", "device_array", "dtype", "shape")
+    __slots__ = ("__weakref__", "_array", "device_array", "dtype", "reads", "shape")
 
     is_private = False
     """Whether nobody else will hold the memory of the array."""
@@ -34,6 +37,7 @@ class Pending:
         self.dtype: Any = like.dtype
         self.device_array: Array = like.device_array if isinstance(like, Pending) else like
         self._array: Array | None = None
+        self.reads: tuple[Any, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -65,6 +69,10 @@ class Pending:
         if self._array is None:
             self._array = self.compute()
         return self._array
+
+    def let_go(self) -> None:
+        """Compute the array while the memory that the recipe reads is still as it was."""
+        self.settle()
 
     def compute(self) -> Array:
         """Compute the array; every kind of pending value defines it."""

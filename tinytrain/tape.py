@@ -49,15 +49,17 @@ class Storage:
         """Remember a pending value that reads this memory later."""
         if self.readers is None:
             self.readers = []
+        elif len(self.readers) >= 64:
+            self.readers = [each for each in self.readers if each() is not None]
         self.readers.append(weakref.ref(value))
 
     def settle(self) -> None:
-        """Compute what is pending on this memory, before it changes or is shared."""
+        """Have what is pending on this memory computed, before it changes or is shared."""
         readers, self.readers = self.readers, None
         for reader in readers or ():
             value = reader()
             if value is not None:
-                value.settle()
+                value.let_go()
 
 
 class Node:
@@ -215,8 +217,9 @@ def propagate(
         if not retain_graph:
             node.release()
     if accumulate:
-        for leaf, g in waiting:
-            leaf.deliver(g.settle(), g.is_private)
+        # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
+        for leaf, g, value in [(leaf, g, g.settle()) for leaf, g in waiting]:
+            leaf.deliver(value, g.is_private)
     return captured
 
 

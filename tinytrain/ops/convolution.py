@@ -192,7 +192,7 @@ def _convolve(
     result = record(
         y if is_batch else y[0], "Convolution", operands, rule, saved=(input, weight), takes_pending=both is not None
     )
-    result._moments = moments
+    result._moments = moments if is_batch else None
     return result
 
 
@@ -218,8 +218,8 @@ def _checked_arguments(
         x, w = input.value, weight.value
         b = bias.value if isinstance(bias, Tensor) else bias
         options = (stride, padding, dilation, groups)
-        key = (name, *map(type, options), *options, x.__class__, x.shape, x.dtype, w.shape, w.dtype)
-        key += (b,) if b is None else (getattr(b, "__class__", None), getattr(b, "shape", 0), getattr(b, "dtype", 0))
+        key = (name, *map(_kind, options), *options, x.__class__, x.shape, x.dtype, w.shape, w.dtype, type(bias))
+        key += () if b is None else (b.__class__, getattr(b, "shape", 0), getattr(b, "dtype", 0))
         try:
             found = _checked.get(key)
         except TypeError:  # a list among the arguments
@@ -232,6 +232,11 @@ def _checked_arguments(
             _checked.clear()
         _checked[key] = arguments
     return arguments
+
+
+def _kind(option: Any) -> Any:
+    """Return the type of an option, and of what it holds: 1, 1.0 and True are equal and not all allowed."""
+    return (tuple, *map(type, option)) if type(option) is tuple else type(option)
 
 
 def _check_arguments(

@@ -34,7 +34,10 @@ def pending_activation(input: Tensor, name: str, kind: int, low: float = 0.0, hi
     through = find_kernel("through_activation", z)
     assert through is not None
     watch(z, input)
-    return record(z, name, (input,), (lambda g: through(g, z),), saved=(input,), takes_pending=True)
+    by_result = kind in (RELU, CLIP)  # their slope is read off the result; see `ops.activation`
+    saved = () if by_result else (input,)
+    rules = (lambda g: through(g, z),)
+    return record(z, name, (input,), rules, saved=saved, saves_output=by_result, takes_pending=True)
 
 
 def pending_sum(a: Tensor, b: Tensor) -> Tensor | None:
@@ -61,6 +64,11 @@ def pending_sum(a: Tensor, b: Tensor) -> Tensor | None:
 
 
 def watch(value: Pending, *inputs: Tensor) -> None:
-    """Have a pending value computed before the memory of `inputs` changes."""
+    """Have a pending value computed before the memory of `inputs` changes, or what they read where they are pending."""
+    reads = []
     for each in inputs:
-        each._storage.will_be_read_by(value)
+        x = each.value
+        reads += [each._storage, *(x.reads if isinstance(x, Pending) else ())]
+    value.reads = tuple(reads)
+    for storage in value.reads:
+        storage.will_be_read_by(value)

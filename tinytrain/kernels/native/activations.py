@@ -54,6 +54,12 @@ class Activation(Pending):
             return self.settle()
         return (self.y, self.scale, self.shift, self.kind, self.low, self.high)
 
+    def let_go(self) -> None:
+        """Compute the array, and read the derivative off it where that will do: the summands may change now."""
+        array = self.settle()
+        if _shows_slope(self.kind, self.low):
+            self.y, self.scale, self.shift, self.other = array, None, None, None
+
     def slope(self) -> Source:
         """Return where the derivative of the activation is read off: its argument, or its result where that will do."""
         if self.other is None:
@@ -98,7 +104,7 @@ def activation(x: Any, kind: int, low: float = 0.0, high: float = 0.0) -> Activa
         low, high: its parameters.
     """
     if isinstance(x, Activation):
-        if x.kind == NONE and not x.is_settled and not (kind == HARDSWISH and x.other is not None):
+        if x.kind == NONE and not x.is_settled and (x.other is None or _shows_slope(kind, low)):
             return x.activated(kind, low, high)
         x = x.settle()
     if x.size < 1024 or not lies_channels_last(x):
@@ -143,6 +149,11 @@ def join_channels(values: Sequence[Any]) -> Array:
         else:
             _native.apply(settled(each), None, NONE, 0.0, 0.0, place)
     return joined
+
+
+def _shows_slope(kind: int, low: float) -> bool:
+    """Whether the derivative of an activation can be told from its result."""
+    return kind != HARDSWISH and not (kind == LEAKY and low < 0)
 
 
 def _is_open(x: Any) -> bool:

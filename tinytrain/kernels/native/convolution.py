@@ -35,7 +35,8 @@ def conv_forward(
     """Return the convolution of `x` with `w`; arguments as for the reference, `x` may be pending."""
     if len(stride) > 2:
         return reference.conv_forward(x, w, stride, padding, dilation, groups, b)
-    return _native.conv_forward(source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), b, False)
+    where = geometry(stride, padding, dilation, groups)
+    return _native.conv_forward(source_of(x), _contiguous(w), where, None if b is None else _contiguous(b), False)
 
 
 def conv_with_moments(
@@ -108,7 +109,7 @@ def conv_gradients(
         needs: whether the input's and the weight's gradient are wanted.
     """
     where = geometry(stride, padding, dilation, groups)
-    job = Job(gradient_source(g), x, _contiguous(w), where, needs[1])
+    job = Job(gradient_source(g), x, _contiguous(w), where, needs)
     return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
 
 

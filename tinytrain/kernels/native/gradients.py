@@ -22,21 +22,22 @@ NO_NORM = (None, None, None)
 class Job:
     """The backward pass of one convolution, run once for both of its gradients.
 
-    What it reads is let go as soon as it has run: the weight gradients wait until the end of a backward pass, and would
-    keep the activations of all layers until then.
+    What it reads is let go as soon as both are known: the weight gradients wait until the end of a backward pass, and
+    would keep the activations of all layers until then.
 
     Args:
         g: gradient of the output: an array, or a tuple as in module.cpp.
         x: the input: an array or an `Activation`.
         w: the weight, contiguous.
         geometry: see `convolution.geometry`.
-        needs_w: whether the weight gradient is wanted.
+        needs: whether the input's and the weight's gradient are wanted.
     """
 
-    __slots__ = ("g", "geometry", "grad_w", "needs_w", "w", "x")
+    __slots__ = ("g", "geometry", "grad_w", "needs_w", "needs_x", "w", "x")
 
-    def __init__(self, g: Any, x: Any, w: Array, geometry: tuple[int, ...], needs_w: bool):
-        self.g, self.x, self.w, self.geometry, self.needs_w = g, x, w, geometry, needs_w
+    def __init__(self, g: Any, x: Any, w: Array, geometry: tuple[int, ...], needs: tuple[bool, ...]):
+        self.g, self.x, self.w, self.geometry = g, x, w, geometry
+        self.needs_x, self.needs_w = needs[:2]
         self.grad_w: Array | None = None
 
     def run(self, sink: tuple[Any, ...] | None) -> tuple[Array, Array | None, Array | None]:
@@ -55,7 +56,8 @@ class Job:
         """Return the weight gradient, computed by itself where the input gradient is not wanted or has not run."""
         if self.grad_w is None:
             self.grad_w = _native.conv_weight_grad(self.g, source_of(self.x), self.w.shape, self.geometry)
-            self.g = self.x = None
+            if not self.needs_x:
+                self.g = self.x = None
         return self.grad_w
 
 

@@ -33,8 +33,8 @@ static int64_t work_of(const Geometry& g) {
 struct Bands {
   int64_t n, h, w, rows, columns, down, across;
   Bands(int64_t n, int64_t h, int64_t w) : n(n), h(h), w(w) {
-    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : w;
-    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / std::max<int64_t>(columns, 1), 1, std::max<int64_t>(h, 1));
+    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : std::max<int64_t>(w, 1);
+    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / columns, 1, std::max<int64_t>(h, 1));
     down = (h + rows - 1) / rows;
     across = (w + columns - 1) / columns;
   }
@@ -290,8 +290,10 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const Bands bands(g.n, g.oh, g.ow);
   // A piece is a part of the bands and a range of the input channels, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
-  const int64_t most = g.groups > 1 || merge ? cg : std::clamp<int64_t>(NEAR_FLOATS / (taps * og), MAX_ROWS, cg);
-  const int64_t num_ranges = (cg + most - 1) / most, each = (cg + num_ranges - 1) / num_ranges;
+  const int64_t channels = std::max<int64_t>(cg, 1);  // one range, of nothing, where there are none
+  const int64_t near = std::max<int64_t>(NEAR_FLOATS / (taps * og), MAX_ROWS);
+  const int64_t most = g.groups > 1 || merge ? channels : std::min(near, channels);
+  const int64_t num_ranges = (channels + most - 1) / most, each = (channels + num_ranges - 1) / num_ranges;
   const int64_t parts = std::min(num_parts(bands.count()), (FEW_PIECES + num_ranges - 1) / num_ranges);
   Block sums(parts * size);
   parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {

@@ -301,7 +301,9 @@ struct Phases {
 
 // The gradient passes what the input came through (`sink.through` is x's own, `sink.y` x itself), or nothing.
 static bool suits_depthwise(const GradSink& sink, const Source& x) {
-  const bool own = sink.through.x == x.x && sink.through.scale == x.scale && sink.through.act.kind == x.act.kind;
+  const Source& by = sink.through;
+  const bool own = by.x == x.x && by.scale == x.scale && by.shift == x.shift && by.act.kind == x.act.kind &&
+                   by.act.low == x.act.low && by.act.high == x.act.high;
   return !sink.add && (sink.through.act.kind == ACT_NONE || own) && (!sink.y || sink.y == x.x);
 }
 

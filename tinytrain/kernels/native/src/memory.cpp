@@ -4,6 +4,7 @@
 // Large blocks are cut from a wide stretch of addresses, each from the lowest place where it fits, and melt with their free
 // neighbours again: a block of one size can follow blocks of others in the same memory, and a training step touches little
 // more than it needs at once. Small blocks are kept by size.
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cstdint>
@@ -49,6 +50,11 @@ Keeper& keeper() {
   static Keeper* one = new Keeper;  // never destroyed: arrays may outlive the module
   return *one;
 }
+
+// A child has the lock as it was in its parent: nobody holds it while the child is made.
+void before_fork() { keeper().mutex.lock(); }
+void after_fork() { keeper().mutex.unlock(); }
+const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork);
 
 bool add_segment(Keeper& k, size_t needed) {
   needed = (needed + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;

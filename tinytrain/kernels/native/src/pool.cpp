@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -102,22 +103,29 @@ void work(Pool* p) {
   }
 }
 
-void forget_pool() { pool = nullptr; }  // in a child after fork: its threads are not there; the memory is left alone
-
 Pool& the_pool(int threads) {
-  if (!pool) {
-    static bool registered = false;
-    if (!registered) {
-      pthread_atfork(nullptr, nullptr, forget_pool);
-      registered = true;
-    }
-    pool = new Pool;
+  if (!pool) pool = new Pool;
+  try {
+    while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
+  } catch (const std::system_error&) {  // the system gives no more threads: fewer do the work
   }
-  while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
   return *pool;
 }
 
 std::mutex pool_mutex;
+
+// A child has the lock as it was in its parent, and none of its threads: so nobody holds it while the child is made, which
+// makes a pool of its own; the memory of the parent's is left alone.
+void before_fork() { pool_mutex.lock(); }
+
+void after_fork() { pool_mutex.unlock(); }
+
+void after_fork_in_child() {
+  pool = nullptr;
+  pool_mutex.unlock();
+}
+
+const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork_in_child);
 
 }  // namespace
 

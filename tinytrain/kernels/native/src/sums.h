@@ -36,18 +36,20 @@ struct Offsets {
   int64_t* memory_;
 };
 
-// Mean and sum of squared deviations of `rows` rows of `columns` floats, in two passes over what is in cache.
+// Mean and sum of squared deviations of `rows` rows of `columns` floats, in two passes over what is in cache; the first
+// sums what is above the first row, which is small where the mean is not.
 static void moments_of(const float* x, int64_t step, int64_t rows, int64_t columns, float* mean, float* m2) {
   const float inverse = 1.0f / (float)rows;
   by_vectors<2>(columns, [&](auto w, int64_t i) {
-    vec sum[2][w.n] = {}, m[w.n], square[2][w.n] = {};
+    vec sum[2][w.n] = {}, above[w.n], m[w.n], square[2][w.n] = {};
+    for (int k = 0; k < w.n; k++) above[k] = w.get(x + i + k * VL);
     int64_t r = 0;
     for (; r + 2 <= rows; r += 2)
       for (int h = 0; h < 2; h++)
-        for (int k = 0; k < w.n; k++) sum[h][k] += w.get(x + (r + h) * step + i + k * VL);
+        for (int k = 0; k < w.n; k++) sum[h][k] += w.get(x + (r + h) * step + i + k * VL) - above[k];
     for (; r < rows; r++)
-      for (int k = 0; k < w.n; k++) sum[0][k] += w.get(x + r * step + i + k * VL);
-    for (int k = 0; k < w.n; k++) m[k] = (sum[0][k] + sum[1][k]) * inverse;
+      for (int k = 0; k < w.n; k++) sum[0][k] += w.get(x + r * step + i + k * VL) - above[k];
+    for (int k = 0; k < w.n; k++) m[k] = above[k] + (sum[0][k] + sum[1][k]) * inverse;
     for (r = 0; r + 2 <= rows; r += 2)
       for (int h = 0; h < 2; h++)
         for (int k = 0; k < w.n; k++) {
