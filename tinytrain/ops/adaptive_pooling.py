@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from tinytrain.device import Array
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
-from tinytrain.kernels.reference.windows import axis_taps, to_channels_first
+from tinytrain.kernels.reference.windows import axis_taps
 from tinytrain.ops.common import to_tuple
 from tinytrain.ops.pooling import Pooled
 from tinytrain.ops.windows import flat_indices, mean_over_windows
@@ -149,14 +148,11 @@ def _adaptive_avg_pool(num_axes: int, input: Tensor, output_size: OutputSize) ->
 
 def _mean_of_pixels(input: Tensor, mean: Callable[..., Array], size: tuple[int, ...]) -> Tensor:
     """Return the average over whole images, which is read off `input` while that is computed."""
-    x = input.value
 
     def rule(g: Array) -> Array:
-        spread = np.empty((x.shape[0], *size, x.shape[1]), g.dtype)
-        spread[...] = (g / g.dtype.type(prod(size))).reshape(x.shape[0], *(1,) * len(size), x.shape[1])
-        return to_channels_first(spread)
+        return kernel("mean_of_pixels_grad", g)(g, size)
 
-    return record(mean(x), f"AdaptiveAvgPool{len(size)}D", (input,), (rule,))
+    return record(mean(input.value), f"AdaptiveAvgPool{len(size)}D", (input,), (rule,))
 
 
 def _adaptive_max_pool(num_axes: int, input: Tensor, output_size: OutputSize, return_indices: bool) -> Any:

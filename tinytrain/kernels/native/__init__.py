@@ -57,6 +57,7 @@ def load_kernels(choice: str) -> tuple[dict[str, Callable[..., Any]], str]:
         pooling.max_pool_forward,
         pooling.max_pool_input_grad,
         pooling.mean_of_pixels,
+        pooling.mean_of_pixels_grad,
     )
     why = "the widest that this processor has" if choice == "auto" else "as the environment says"
     reason = f"compiled for {used} ({why}), {EXTENSION.get_threads()} threads"

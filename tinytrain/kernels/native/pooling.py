@@ -50,6 +50,16 @@ def mean_of_pixels(x: Any) -> Array:
     return _native.mean_pixels(source_of(x))
 
 
+def mean_of_pixels_grad(g: Array, size: Sequence[int]) -> Array:
+    """Return the gradient of `mean_of_pixels`' input.
+
+    Args:
+        g: gradient of the means, `(n, c, *ones)`.
+        size: spatial size of the input.
+    """
+    return _native.spread_pixels(g, *(1, *size)[-2:])
+
+
 def _window(
     kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
 ) -> tuple[int, ...]:

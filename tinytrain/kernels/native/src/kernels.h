@@ -91,6 +91,8 @@ struct KernelTable {
   void (*max_pool)(const PoolGeometry&, const Source& x, float* y, uint8_t* winners);
   void (*max_pool_grad)(const PoolGeometry&, const float* g, int64_t step, const uint8_t* winners, float* grad);
   void (*mean_pixels)(int64_t n, int64_t pixels, int64_t c, const Source& x, float* y);
+  // The gradient of that: each image's share for every one of its pixels.
+  void (*spread_pixels)(int64_t n, int64_t pixels, int64_t c, const float* g, int64_t step, float* grad);
 };
 
 }  // namespace tinytrain

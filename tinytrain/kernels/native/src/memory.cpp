@@ -177,9 +177,9 @@ void give_block(void* block) {
   }
   k.in_use -= header.size;
   melt(k, header.start, header.size);
-  // What was needed lately decides how much is kept.
+  // What was needed lately decides how much is kept: twice as much, for blocks of different sizes leave gaps.
   if (++k.gives % 1024 == 0) {
-    trim(k, (k.recent_peak > k.before_peak ? k.recent_peak : k.before_peak) * 5 / 4);
+    trim(k, (k.recent_peak > k.before_peak ? k.recent_peak : k.before_peak) * 2);
     k.before_peak = k.recent_peak;
     k.recent_peak = k.in_use;
   }

@@ -577,6 +577,20 @@ Ref mean_pixels(Arguments a) {
   return y;
 }
 
+// spread_pixels(g, h, w) -> the gradient of `mean_pixels`
+Ref spread_pixels(Arguments a) {
+  Images g(a[0]);
+  const int64_t h = integer(a[1]), w = integer(a[2]);
+  npy_intp shape[4];
+  sizes(g.ndim, shape, g.n, g.c, h, w);
+  Ref grad = new_array(g.ndim, shape, true);
+  {
+    WithoutLock unlocked;
+    kernels->spread_pixels(g.n, h * w, g.c, g.x, g.step, data(grad));
+  }
+  return grad;
+}
+
 // empty(shape) -> an uninitialised channels-last array
 Ref empty(Arguments a) {
   npy_intp shape[4];
@@ -696,6 +710,7 @@ PyMethodDef METHODS[] = {
     ENTRY(max_pool, 5),
     ENTRY(max_pool_grad, 5),
     ENTRY(mean_pixels, 1),
+    ENTRY(spread_pixels, 3),
     ENTRY(empty, 1),
     ENTRY(sgd, 9),
     ENTRY(adam, 14),
