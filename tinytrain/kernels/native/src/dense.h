@@ -32,9 +32,10 @@ static int64_t work_of(const Geometry& g) {
 // Some rows or columns of one image each, covering an (n, h, w) batch.
 struct Bands {
   int64_t n, h, w, rows, columns, down, across;
-  Bands(int64_t n, int64_t h, int64_t w) : n(n), h(h), w(w) {
+  Bands(int64_t n, int64_t h, int64_t w, int64_t least_rows = 1) : n(n), h(h), w(w) {
     columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : std::max<int64_t>(w, 1);
-    rows = std::clamp<int64_t>((BAND_PIXELS + columns / 2) / columns, 1, std::max<int64_t>(h, 1));
+    rows = std::max((BAND_PIXELS + columns / 2) / columns, least_rows);
+    rows = std::clamp<int64_t>(rows, 1, std::max<int64_t>(h, 1));
     down = (h + rows - 1) / rows;
     across = (w + columns - 1) / columns;
   }
@@ -50,6 +51,13 @@ struct Bands {
   }
   int64_t first(const Window& b) const { return (b.image * h + b.top) * w + b.left; }
 };
+
+// Rows of results that make a band worth its while where windows overlap: what is read for its first row serves the others
+// too. As many as the kernel has, where their input is small.
+static int64_t rows_worth_reading(const Geometry& g) {
+  const bool overlap = g.kh > g.sh, is_small = ((g.kh - 1) * (g.sh + g.dh) + 1) * g.w * g.c <= NEAR_FLOATS / 4;
+  return overlap && is_small ? g.kh : 1;
+}
 
 // How the columns of a product are divided among pieces, in whole panels.
 struct Ranges {
@@ -71,7 +79,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
   const bool merge = taps_merge(g);
   const int64_t depth = taps * cg;
-  const Bands bands(g.n, g.oh, g.ow);
+  const Bands bands(g.n, g.oh, g.ow, rows_worth_reading(g));
   const Ranges ranges(og, bands.count() * g.groups);
 
   Block packed(g.groups * ranges.panels * depth * PANEL);
@@ -287,7 +295,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
   const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
-  const Bands bands(g.n, g.oh, g.ow);
+  const Bands bands(g.n, g.oh, g.ow, rows_worth_reading(g));
   // A piece is a part of the bands and a range of the input channels, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
   const int64_t channels = std::max<int64_t>(cg, 1);  // one range, of nothing, where there are none
