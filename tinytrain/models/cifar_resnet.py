@@ -9,6 +9,7 @@ from __future__ import annotations
 from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
+from tinytrain.ops.joining import cat
 from tinytrain.tensor import Tensor
 
 
@@ -30,8 +31,11 @@ class _Block(nn.Module):
     def _shortcut(self, input: Tensor) -> Tensor:
         if not self.new_channels:
             return input
+        taken = F.max_pool2d(input, 1, self.stride)  # windows of one pixel: unlike a slice it keeps the order in memory
+        n, _, h, w = taken.shape
         before = self.new_channels // 2
-        return F.pad(input[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, before, self.new_channels - before))
+        around = [taken.new_zeros((n, new, h, w)) for new in (before, self.new_channels - before)]
+        return cat([around[0], taken, around[1]], 1)
 
 
 class CifarResNet(nn.Module):
