@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "tinytrain"
 FLOORS: list[list[set[str]]] = [
     [{"cli"}],
     [{"config"}],
-    [{"training"}, {"report"}],
+    [{"training"}, {"report"}, {"export"}],
     [{"inspection"}],  # the summary of a run tells its parameters and multiply-adds
     [{"models"}],  # a model knows its public weights
     [{"weights"}, {"datasets"}],

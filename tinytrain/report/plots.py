@@ -5,7 +5,7 @@ Colours are a palette that colour-blind readers can tell apart (Okabe and Ito, 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,32 @@ def draw_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], pat
         for row, column in zip(*np.nonzero(confusion), strict=True):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axis.text(column, row, str(confusion[row, column]), ha="center", va="center", color=colour, fontsize=8)
+    figure.savefig(path, format="png")
+
+
+def draw_reliability(curves: Mapping[float, np.ndarray], path: Path) -> None:
+    """Draw how often a classifier is right, by how sure it is; below the diagonal it is too sure.
+
+    Args:
+        curves: (confidence, accuracy, images) of intervals, (bins, 3), by the temperature of the probabilities.
+        path: of the PNG.
+    """
+    figure = _figure(6.4, 4.2)
+    axis, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    axis.plot([0, 100], [0, 100], color="#999999", lw=1, ls="--", label="as sure as right")
+    for (temperature, bins), colour in zip(
+        sorted(curves.items(), key=lambda item: item[0] != 1), (TRAIN, VAL), strict=False
+    ):
+        confidence, accuracy, counts = bins[bins[:, 2] > 0].T
+        label = "probabilities" if temperature == 1 else f"with temperature {temperature:.2f}"
+        axis.plot(100 * confidence, 100 * accuracy, color=colour, marker="o", ms=4, label=label)
+        below.plot(100 * confidence, counts, color=colour, marker="o", ms=3)
+    axis.set_ylabel("right (%)")
+    axis.legend(frameon=False)
+    below.set(xlabel="probability of the likeliest class (%)", ylabel="images", yscale="log")
+    for each in (axis, below):
+        each.grid(alpha=0.25)
+        each.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, format="png")
 
 
