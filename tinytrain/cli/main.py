@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytrain.cli import check, doctor, evaluate, export, finetune, grid, inspect_conv, listing, predict, train
+from tinytrain.cli import (
+    check,
+    compare,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    grid,
+    inspect_conv,
+    listing,
+    predict,
+    train,
+)
 from tinytrain.errors import StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
@@ -57,6 +69,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("inspect-conv")(inspect_conv.inspect_conv)
 app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
 app.command("list")(listing.list_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tinytrain import nn
@@ -14,6 +14,7 @@ from tinytrain.inspection.convolution import Convolution
 from tinytrain.ops.creation import ones
 from tinytrain.ops.random import randn
 from tinytrain.tape import no_grad
+from tinytrain.tensor import Tensor
 from tinytrain.threads import one_blas_thread
 
 _PRODUCT_SIDE = 1536
@@ -78,6 +79,31 @@ def measure(*convolutions: Convolution, batch: int, device: Device, seconds: flo
 
     with one_blas_thread():
         return Timing(_median(lambda: _seconds(forward), seconds), _median(backward, seconds), batch)
+
+
+def measure_inference(
+    models: Sequence[nn.Module], inputs: Sequence[Tensor], *, device: Device, seconds: float = 1.0
+) -> list[float]:
+    """Return the median seconds in which each of several networks looks at its batch.
+
+    They take turns, so that a slow moment of the machine hits all of them.
+
+    Args:
+        models: in evaluation mode.
+        inputs: a batch for each.
+        device: where they lie.
+        seconds: about how long all this is repeated; three times at least, after once that does not count.
+    """
+    found: list[list[float]] = [[] for _ in models]
+    begin = time.perf_counter()
+    with one_blas_thread(), no_grad():
+        while min(map(len, found)) < 4 or time.perf_counter() - begin < seconds:
+            for model, x, times in zip(models, inputs, found, strict=True):
+                start = time.perf_counter()
+                model(x).array  # noqa: B018
+                synchronize(device)
+                times.append(time.perf_counter() - start)
+    return [statistics.median(times[1:]) for times in found]
 
 
 def measure_peak(device: Device, *, seconds: float = 0.3) -> Peak:
