@@ -24,6 +24,7 @@ from tinytrain.cli import (
     inspect_conv,
     listing,
     predict,
+    sweep,
     train,
 )
 from tinytrain.errors import StorageError, TinytrainError
@@ -72,6 +73,7 @@ app.command("export")(export.export)
 app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
+app.command("sweep")(sweep.sweep)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 
