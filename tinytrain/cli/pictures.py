@@ -65,7 +65,7 @@ def draw_mistakes(mistakes: Sequence[Mistake], transform: Any, class_names: Sequ
 
 def draw_run(experiment: Experiment, result: RunResult) -> None:
     """Write the plots, the worst mistakes and `report.html` into the run's folder."""
-    from tinytrain.cli.doctor import versions
+    from tinytrain.cli.doctor import machine, versions
     from tinytrain.inspection import layer_costs
     from tinytrain.report import RunReport, write_report
 
@@ -81,6 +81,7 @@ def draw_run(experiment: Experiment, result: RunResult) -> None:
         layers=[vars(layer) for layer in layer_costs(experiment.model, experiment.input_shape)],
         config_yaml=experiment.config_yaml,
         versions={name: version for name, version in versions().items() if version is not None},
+        machine=machine(),
     )
     write_report(result.folder.path, report)
 

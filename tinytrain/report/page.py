@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -28,7 +29,7 @@ th { color: var(--quiet); font-weight: 500; }
 .figures b { display: block; font-size: 1.35rem; font-weight: 600; }
 .figures span { color: var(--quiet); font-size: .85rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
-@media (max-width: 40rem) { .scroll img { max-width: none; width: 46rem; } }
+@media (max-width: 40rem) { img.wide { max-width: none; width: 46rem; } }
 pre { overflow-x: auto; background: var(--panel); padding: .8rem; border-radius: .5rem; font-size: .85rem; }
 """
 
@@ -64,14 +65,17 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def picture(path: Path, description: str) -> str:
-    """Return a PNG as part of the page; on a phone it keeps a readable width and scrolls.
+    """Return a PNG as part of the page; on a phone a wide one keeps a readable size and scrolls.
 
     Args:
         path: of the file.
         description: for readers who cannot see it.
     """
-    data = base64.b64encode(path.read_bytes()).decode()
-    image = f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    data = path.read_bytes()
+    width, height = struct.unpack(">II", data[16:24])  # of the header, which comes first in every PNG
+    kind = ' class="wide"' if width > 1.5 * height else ""
+    encoded = base64.b64encode(data).decode()
+    image = f'<img{kind} alt="{escape(description)}" src="data:image/png;base64,{encoded}">'
     return f'<div class="scroll">{image}</div>'
 
 
