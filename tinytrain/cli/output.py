@@ -26,6 +26,14 @@ RunDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="tensorboard|mlflow|wandb",
+        help="Also write the numbers of every epoch for another program; may be repeated.",
+    ),
+]
 SourceArgument = Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")]
 SourceConfigOption = Annotated[
     Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +11,7 @@ from tinytrain.cli.output import (
     ConfigArgument,
     DeviceOption,
     JsonOption,
+    LogOption,
     OverridesArgument,
     ResumeOption,
     RunDirOption,
@@ -28,6 +30,7 @@ def train(
     device: DeviceOption = None,
     run_dir: RunDirOption = None,
     resume: ResumeOption = False,
+    log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train the model of a config; the results go to runs/<name>."""
@@ -41,24 +44,31 @@ def train(
             remedy="Use tinytrain finetune, which says what it takes over",
         )
 
+    from tinytrain.training.writers import check_writers
+
+    check_writers(log or [])
+
     from tinytrain.config.build import build_experiment
     from tinytrain.config.runs import find_run
     from tinytrain.training import RunFolder
 
     experiment = build_experiment(experiment_config)
     folder = find_run(experiment_config, run_dir) if resume else RunFolder.create(experiment.name, run_dir)
-    run_in_folder(experiment, folder, resume=resume, json=json)
+    run_in_folder(experiment, folder, resume=resume, log=log, json=json)
 
 
-def run_in_folder(experiment: Experiment, folder: RunFolder, *, resume: bool, json: bool) -> None:
-    """Train, draw what came of it, and print the test accuracy and the folder."""
+def run_in_folder(
+    experiment: Experiment, folder: RunFolder, *, resume: bool, log: Sequence[str] | None, json: bool
+) -> None:
+    """Train, draw what came of it, and print the test accuracy and the folder; `log` names writers."""
     from tinytrain.cli.pictures import draw_run, draw_train_batch
     from tinytrain.cli.progress import Screen
     from tinytrain.training import train as run_training
+    from tinytrain.training.writers import Several, open_writers
 
     draw_train_batch(experiment, folder)
-    with Screen() as screen:
-        result = run_training(experiment, folder, events=screen, resume=resume)
+    with Screen() as screen, open_writers(log or [], experiment.config_yaml) as writers:
+        result = run_training(experiment, folder, events=Several([screen, *writers]), resume=resume)
     draw_run(experiment, result)
     if json:
         print_json({"run": str(folder.path), **result.summary})
