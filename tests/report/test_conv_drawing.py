@@ -17,7 +17,7 @@ def test_a_drawing_shows_taps_windows_and_groups():
         "  ░▓▓▓▓▓▓▓▓░",
         "  ■·■·■",
         "     ■·■·■",
-        "  the last 2 of the row are seen by no window",
+        "  the last 2 pixels of the row are seen by no window",
         "",
         "groups 2: each output channel is made of 2 input channels, and of no other",
         "  in 0-1 → out 0",

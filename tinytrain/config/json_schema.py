@@ -61,7 +61,7 @@ def reference() -> str:
         "# The config",
         "",
         "Every key, as `tinytrain config-schema --markdown` prints it. `tinytrain config-schema` prints the JSON Schema",
-        "for editors; `# yaml-language-server: $schema=schema.json` atop a config names a file that has it.",
+        "for editors; the comment `# yaml-language-server: $schema=FILE` atop a config names a file with it.",
         "`tinytrain new FOLDER` writes a config to begin with, `tinytrain check CONFIG` tells every value in force.",
         "",
     ]

@@ -49,7 +49,8 @@ def _row(c: Convolution) -> list[str]:
     if outputs > 4:
         drawn.append("…")
     if unused:
-        drawn.append(f"the last {unused} of the row {'is' if unused == 1 else 'are'} seen by no window")
+        which = "the last pixel of the row is" if unused == 1 else f"the last {unused} pixels of the row are"
+        drawn.append(f"{which} seen by no window")
     return [title, *(f"  {line}" for line in drawn)]
 
 
