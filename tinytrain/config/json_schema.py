@@ -60,7 +60,7 @@ def reference() -> str:
     lines = [
         "# The config",
         "",
-        "Every key, as `tinytrain config-schema --markdown` prints it. `tinytrain config-schema` prints the JSON Schema",
+        "Every key, as `tinytrain config-schema --markdown` prints it. Without `--markdown` it prints the JSON Schema",
         "for editors; the comment `# yaml-language-server: $schema=FILE` atop a config names a file with it.",
         "`tinytrain new FOLDER` writes a config to begin with, `tinytrain check CONFIG` tells every value in force.",
         "",
