@@ -125,3 +125,11 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, capsys, names, messa
     assert run(["compare", *(str(root / name) for name in names), "--output", str(tmp_path / "c")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(("name", "text"), [("summary.json", "{"), ("metrics.csv", "epoch,lr\n1,fast\n")])
+def test_a_damaged_file_is_told_by_name(runs, tmp_path, capsys, name, text):
+    shutil.copytree(runs[0], tmp_path / "run")
+    (tmp_path / "run" / name).write_text(text)
+    assert run(["compare", str(tmp_path / "run"), str(runs[1]), "--output", str(tmp_path / "c")]) == 4
+    assert f"run/{name}: the file is damaged: " in capsys.readouterr().err

@@ -14,6 +14,7 @@ from tinytrain import models
 from tinytrain.cli.main import run
 from tinytrain.datasets import Digits
 from tinytrain.generator import manual_seed
+from tinytrain.weights import load_bundle, save_bundle
 
 CONFIG = """
 data: {dataset: digits}
@@ -177,3 +178,15 @@ def test_a_folder_with_another_class_is_refused_by_name(digits_run, class_folder
 def test_calibrating_is_for_runs_as_they_are(digits_run, capsys):
     assert run(["evaluate", str(digits_run), "--calibrate", "--tta", "flip"]) == 2
     assert "--calibrate is for the weights of a run as they are, not with --tta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, "hot", True, None])
+def test_a_temperature_that_is_none_is_refused(digits_run, tmp_path, capsys, temperature):
+    bundle = load_bundle(digits_run)
+    bundle.extra["temperature"] = temperature
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    image, _ = Digits(train=False)[0]
+    image.save(tmp_path / "digit.png")
+    for command in (["evaluate"], ["predict", str(tmp_path / "digit.png")]):
+        assert run([command[0], str(tmp_path / "w.safetensors"), *command[1:]]) == 3
+        assert f"w.safetensors: the metadata is damaged: the temperature is {temperature!r}" in capsys.readouterr().err

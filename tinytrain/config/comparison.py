@@ -18,10 +18,11 @@ from tinytrain.config.evaluation import Evaluation, open_evaluation
 from tinytrain.config.load import load_config
 from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.prediction import load_classifier
+from tinytrain.config.runs import read_document
 from tinytrain.config.schema import plain_values
 from tinytrain.device import device as Device
 from tinytrain.device import require
-from tinytrain.errors import DataError, UsageError
+from tinytrain.errors import DataError, StorageError, UsageError
 from tinytrain.inspection import count_macs, count_parameters, layer_costs
 from tinytrain.inspection.timing import measure_inference
 from tinytrain.nn import Module
@@ -177,9 +178,8 @@ def _read(path: Path, name: str) -> tuple[Entry, Module]:
             place=path,
             remedy="Go on with it by tinytrain train CONFIG --resume" if "config.yaml" not in missing else None,
         )
-    summary = json.loads((path / "summary.json").read_text(encoding="utf-8"))
-    with (path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        epochs = [{key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)]
+    summary = read_document(path / "summary.json")
+    epochs = _epochs(path / "metrics.csv")
     classifier = load_classifier(path, device="cpu")
     model, shape = classifier.model, classifier.input_shape
     layers = layer_costs(model, shape)
@@ -198,6 +198,17 @@ def _read(path: Path, name: str) -> tuple[Entry, Module]:
         top1=scores.get("top1"),
     )
     return entry, model
+
+
+def _epochs(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a `metrics.csv`, None where a cell is empty."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [
+                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except ValueError as error:
+        raise StorageError(f"the file is damaged: {error}", place=path) from error
 
 
 def _judge(entry: Entry, evaluation: Evaluation) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytrain.config.build import build_loader, build_loss, build_model, image_shape, load_data
 from tinytrain.config.load import config_from_values
-from tinytrain.config.runs import load_every_tensor, require_same_classes
+from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config
 from tinytrain.datasets import ImageFolder, read_image
 from tinytrain.datasets.catalog import SPLITS
@@ -146,7 +146,7 @@ def open_evaluation(
         bundle = load_bundle(source)
         weights: Mapping[str, np.ndarray] = bundle.weights
         known: _Known | None = _Known(bundle.class_names, bundle.input_shape[0])
-        loss, temperature = bundle.extra.get("loss", loss), bundle.extra.get("temperature", 1.0)
+        loss, temperature = bundle.extra.get("loss", loss), temperature_in(bundle.extra, source)
         values = {
             "data": bundle.extra["data"],
             "seed": bundle.extra["seed"],

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from tinytrain.config.build import build_model, image_shape, load_data
-from tinytrain.config.runs import load_every_tensor, require_same_classes
+from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config, ModelSection
 from tinytrain.datasets.image_reading import read_image
 from tinytrain.device import device as Device
@@ -130,7 +130,7 @@ def load_classifier(
         class_names=class_names,
         input_shape=tuple(input_shape),
         device=where,
-        temperature=description.get("extra", {}).get("temperature", 1.0),
+        temperature=temperature_in(description.get("extra", {}), source),
         description=description,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ import numpy as np
 from tinytrain.config.load import load_config
 from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.schema import Config, plain_values
-from tinytrain.errors import DataError, UsageError, WeightsError
+from tinytrain.errors import DataError, StorageError, UsageError, WeightsError
 from tinytrain.nn import Module
 from tinytrain.training import RunFolder
 from tinytrain.weights import load_weights
@@ -74,6 +76,30 @@ def find_run(
                 remedy="A run goes on with the config it began with; leave out --resume to begin a new one",
             )
     return RunFolder(path)
+
+
+def read_document(path: Path) -> Any:
+    """Return what a JSON file of ours holds.
+
+    Raises:
+        StorageError: it holds no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"the file is damaged: {error}", place=path) from error
+
+
+def temperature_in(extra: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
+    """Return the temperature that a weights file keeps, 1 where it keeps none.
+
+    Raises:
+        WeightsError: it is no number above 0.
+    """
+    temperature = extra.get("temperature", 1.0)
+    if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+        raise WeightsError(f"the metadata is damaged: the temperature is {temperature!r}", place=source)
+    return float(temperature)
 
 
 def require_same_classes(config: Config, classes: Sequence[str], class_names: Sequence[str] | None) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytrain.config.origins import flow
+from tinytrain.config.runs import read_document
 from tinytrain.errors import StorageError, UsageError
 from tinytrain.sweep.plan import Plan, Point, Range
 from tinytrain.training import RunFolder
@@ -151,7 +152,7 @@ class SweepStudy:
                 raise UsageError("the folder holds trials of nothing known", place=self.folder)
             RunFolder(self.folder).write_json(file.name, document)
             return
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = read_document(file)
         for part in ("plan", "config"):
             for key in sorted({*known[part], *document[part]}):
                 there, here = (each[part].get(key) for each in (known, document))
