@@ -108,13 +108,11 @@ def report(capsys, *arguments):
 def test_a_temperature_is_kept_in_the_weights_and_believed_by_predict(digits_run, tmp_path, capsys):
     folder = shutil.copytree(digits_run, tmp_path / "run")
     before = report(capsys, str(folder))
-    assert before["calibration"]["temperature"] == 1
-    assert before["calibration"]["error"] == before["calibration"]["error_with_temperature"]
+    assert "calibration" not in before
     after = report(capsys, str(folder), "--calibrate")
     temperature = after["calibration"]["temperature"]
     assert temperature != 1
-    assert after["calibration"]["error"] == before["calibration"]["error"]
-    assert after["calibration"]["error_with_temperature"] < before["calibration"]["error"]
+    assert after["calibration"]["error_with_temperature"] < after["calibration"]["error"]
     assert (after["top1"], after["loss"]) == (before["top1"], before["loss"])
     image, _ = Digits(train=False)[0]
     image.save(tmp_path / "digit.png")

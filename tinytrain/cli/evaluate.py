@@ -74,16 +74,11 @@ def evaluate(
         return
     typer.echo(
         f"{split}: top-1 {report['top1']:.4f}, top-{topk} {report[f'top{topk}']:.4f}, "
-        f"loss {report['loss']:.4f}, {report['count']} images"
+        f"loss {report['loss']:.4f}, calibration error {_calibration(found, judged)}, {report['count']} images"
     )
     heads = ("class", "count", "precision", "recall", "f1")
     rows = [[_cell(row[head]) for head in heads] for row in report["per_class"]]
     print_table([heads, *rows], indent=2)
-    known = report["calibration"]
-    text = f"calibration error {known['error']:.4f}"
-    if known["temperature"] != 1:
-        text += f", {known['error_with_temperature']:.4f} with temperature {known['temperature']:.3f}"
-    typer.echo(text)
     if output is not None:
         typer.echo(f"pictures and tables in {output}")
 
@@ -106,6 +101,17 @@ def _write(found: Evaluation, judged: Judgement, folder: Path) -> None:
     with place.replacing("calibration.png") as path:
         draw_reliability({t: confidences(judged.logits, judged.labels, t) for t in {1.0, found.temperature}}, path)
     draw_mistakes(found.mistakes(NUM_MISTAKES), transform_of(found.dataset), names, place)
+
+
+def _calibration(found: Evaluation, judged: Judgement) -> str:
+    """Return the calibration error and, where a temperature is kept, that with it."""
+    from tinytrain.training.calibration import calibration_error
+
+    plain = f"{calibration_error(judged.logits, judged.labels):.4f}"
+    if found.temperature == 1:
+        return plain
+    scaled = calibration_error(judged.logits, judged.labels, found.temperature)
+    return f"{plain} ({scaled:.4f} with temperature {found.temperature:.3f})"
 
 
 def _cell(value: str | int | float | None) -> str:

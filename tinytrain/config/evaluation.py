@@ -198,19 +198,21 @@ def calibrate(source: str | os.PathLike[str], *, data_root: str | None = None, d
 
 
 def report_of(evaluation: Evaluation, judged: Judgement) -> dict[str, Any]:
-    """Return a judgement as `evaluate --json` prints it."""
-    errors = [calibration_error(judged.logits, judged.labels, t) for t in (1.0, evaluation.temperature)]
-    return {
+    """Return a judgement as `evaluate --json` prints it; the calibration of weights that keep a temperature, too."""
+    report = {
         "split": evaluation.split,
         **judged.scores.summary(),
         "count": judged.scores.count,
         "per_class": judged.scores.per_class(evaluation.class_names),
-        "calibration": {
+    }
+    if evaluation.temperature != 1:
+        errors = [calibration_error(judged.logits, judged.labels, t) for t in (1.0, evaluation.temperature)]
+        report["calibration"] = {
             "error": errors[0],
             "temperature": evaluation.temperature,
             "error_with_temperature": errors[1],
-        },
-    }
+        }
+    return report
 
 
 def _images(
