@@ -17,8 +17,9 @@ PACKAGE = Path(__file__).resolve().parent.parent / "tinytrain"
 # one thing in several files. Whoever adds a package to tinytrain gives it a place here.
 FLOORS: list[list[set[str]]] = [
     [{"cli"}],
+    [{"sweep"}],
     [{"config"}],
-    [{"training"}, {"report"}],
+    [{"training"}, {"report"}, {"export"}],
     [{"inspection"}],  # the summary of a run tells its parameters and multiply-adds
     [{"models"}],  # a model knows its public weights
     [{"weights"}, {"datasets"}],

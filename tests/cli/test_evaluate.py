@@ -1,15 +1,20 @@
-"""`evaluate` takes weights from elsewhere: by their own names, through a mapping, or not at all."""
+"""`evaluate` tells how good a run's weights are, and those from elsewhere that fit their network."""
 
 from __future__ import annotations
 
+import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tinytrain import models
 from tinytrain.cli.main import run
+from tinytrain.datasets import Digits
 from tinytrain.generator import manual_seed
+from tinytrain.weights import load_bundle, save_bundle
 
 CONFIG = """
 data: {dataset: digits}
@@ -83,3 +88,103 @@ def test_weights_of_which_nothing_fits_are_refused(evaluate):
     code, _, message = evaluate({"x": np.zeros(3)})
     assert code == 3
     assert "w.npz: no tensor of the file fits the model CNN (x: the model has no tensor of that name)" in message
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory):
+    """A run of two epochs on the digits."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    config = Path(__file__).resolve().parents[2] / "configs/digits.yaml"
+    assert run(["train", str(config), "train.epochs=2", "device=cpu", "--run-dir", str(folder)]) == 0
+    return folder
+
+
+def report(capsys, *arguments):
+    """Return what `evaluate --json` prints."""
+    assert run(["evaluate", *arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_temperature_is_kept_in_the_weights_and_believed_by_predict(digits_run, tmp_path, capsys):
+    folder = shutil.copytree(digits_run, tmp_path / "run")
+    before = report(capsys, str(folder))
+    assert "calibration" not in before
+    after = report(capsys, str(folder), "--calibrate")
+    temperature = after["calibration"]["temperature"]
+    assert temperature != 1
+    assert after["calibration"]["error_with_temperature"] < after["calibration"]["error"]
+    assert (after["top1"], after["loss"]) == (before["top1"], before["loss"])
+    image, _ = Digits(train=False)[0]
+    image.save(tmp_path / "digit.png")
+    sure = []
+    for source in (digits_run, folder):
+        assert run(["predict", str(source), str(tmp_path / "digit.png"), "--topk", "10", "--json"]) == 0
+        (found,) = json.loads(capsys.readouterr().out)
+        sure.append({guess["class"]: guess["probability"] for guess in found["top"]})
+    plain = np.array([sure[0][str(i)] for i in range(10)])
+    expected = plain ** (1 / temperature)
+    np.testing.assert_allclose([sure[1][str(i)] for i in range(10)], expected / expected.sum(), rtol=1e-3)
+
+
+def test_tables_and_pictures_are_written_on_demand(digits_run, tmp_path, capsys):
+    found = report(capsys, str(digits_run), "--output", str(tmp_path / "out"))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "calibration.png",
+        "classes.csv",
+        "confusion_matrix.csv",
+        "confusion_matrix.png",
+        "worst_mistakes.png",
+    }
+    rows = list(csv.reader((tmp_path / "out/confusion_matrix.csv").open()))
+    counts = np.array([row[1:] for row in rows[1:]], int)
+    assert rows[0] == ["true / predicted", *"0123456789"]
+    assert counts.sum() == 355
+    assert counts.trace() / 355 == found["top1"]
+    classes = list(csv.DictReader((tmp_path / "out/classes.csv").open()))
+    assert [row["class"] for row in classes] == list("0123456789")
+    assert float(classes[3]["recall"]) == pytest.approx(counts[3, 3] / counts[3].sum())
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """Test digits as files in folders of their classes, of three classes only."""
+    digits = Digits(train=False)
+    for i in range(60):
+        image, target = digits[i]
+        if target in (3, 5, 9):
+            (tmp_path / "digits" / str(target)).mkdir(parents=True, exist_ok=True)
+            image.save(tmp_path / "digits" / str(target) / f"{i}.png")
+    return tmp_path / "digits"
+
+
+def test_any_folder_with_the_right_class_names_is_judged(digits_run, class_folders, capsys):
+    found = report(capsys, str(digits_run), "--data", str(class_folders))
+    counts = {row["class"]: row["count"] for row in found["per_class"]}
+    assert found["count"] == len(list(class_folders.rglob("*.png")))
+    assert {name for name, count in counts.items() if count} == {"3", "5", "9"}
+    assert run(["predict", str(digits_run), str(class_folders), "--json"]) == 0
+    named = [(Path(each["path"]).parent.name, each["top"][0]["class"]) for each in json.loads(capsys.readouterr().out)]
+    assert found["top1"] == sum(truth == guess for truth, guess in named) / len(named)
+
+
+def test_a_folder_with_another_class_is_refused_by_name(digits_run, class_folders, capsys):
+    (class_folders / "tree").mkdir()
+    assert run(["evaluate", str(digits_run), "--data", str(class_folders)]) == 3
+    assert "digits/tree: the weights know no class 'tree'. Known: 0, 1, 2" in capsys.readouterr().err
+
+
+def test_calibrating_is_for_runs_as_they_are(digits_run, capsys):
+    assert run(["evaluate", str(digits_run), "--calibrate", "--tta", "flip"]) == 2
+    assert "--calibrate is for the weights of a run as they are, not with --tta" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, "hot", True, None])
+def test_a_temperature_that_is_none_is_refused(digits_run, tmp_path, capsys, temperature):
+    bundle = load_bundle(digits_run)
+    bundle.extra["temperature"] = temperature
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    image, _ = Digits(train=False)[0]
+    image.save(tmp_path / "digit.png")
+    for command in (["evaluate"], ["predict", str(tmp_path / "digit.png")]):
+        assert run([command[0], str(tmp_path / "w.safetensors"), *command[1:]]) == 3
+        assert f"w.safetensors: the metadata is damaged: the temperature is {temperature!r}" in capsys.readouterr().err

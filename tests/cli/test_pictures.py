@@ -86,3 +86,12 @@ def test_only_images_that_were_taken_for_something_else_are_drawn(tmp_path: Path
 def test_where_all_is_right_nothing_is_drawn(tmp_path: Path, targets: list[int]):
     draw_worst_mistakes(AlwaysFirst(targets), RunFolder(tmp_path))  # type: ignore[arg-type]
     assert not any(tmp_path.iterdir())
+
+
+def test_the_page_tells_costs_machine_and_how_to_repeat(tmp_path: Path):
+    folder = trained(tmp_path)
+    page = (folder / "report.html").read_text()
+    for words in ("multiply-adds", "kB moved", "processor", "cores_usable", f"tinytrain train {folder}/config.yaml"):
+        assert words in page
+    assert "<script" not in page
+    assert "http" not in page.replace("data:image/png;base64", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -52,6 +53,20 @@ def test_people_get_a_line_a_file(digits_run, pictures, capsys):
     line = capsys.readouterr().out
     assert line.startswith(str(file))
     assert line.rstrip().endswith(" %")
+
+
+def test_a_table_and_an_annotated_grid_are_written_on_demand(digits_run, pictures, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    options = ["--topk", "2", "--csv", str(out / "guesses.csv"), "--output", str(out / "grid.png"), "--json"]
+    assert run(["predict", str(digits_run), str(pictures), *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = list(csv.DictReader((out / "guesses.csv").open()))
+    assert [(row["path"], int(row["rank"])) for row in rows] == [(each["path"], r) for each in found for r in (1, 2)]
+    assert float(rows[0]["probability"]) == found[0]["top"][0]["probability"]
+    assert Image.open(out / "grid.png").width == 10 + 6 * 154  # six of eight in a row
+    assert run(["predict", str(digits_run), str(pictures), "--csv", str(out / "absent/x.csv")]) == 4
+    assert "absent: there is no such folder. Make it first" in capsys.readouterr().err
 
 
 def test_an_image_of_another_size_is_refused_by_name(digits_run, tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinytrain.report.text_plot import text_plot
+from tinytrain.report.text_plot import sparkline, text_plot
 
 
 def test_columns_are_as_high_as_their_values():
@@ -23,3 +23,11 @@ def test_labels_stand_at_the_axis_and_at_the_largest_value():
 
 def test_a_curve_of_zeros_is_flat():
     assert text_plot([0.0, 0.0], height=2) == ["1 │", "0 │"]
+
+
+def test_a_sparkline_goes_from_the_smallest_value_to_the_largest():
+    assert sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([5.0, float("nan"), 1.0]) == "█▁"
+    assert sparkline([3, 3]) == "▁▁"
+    assert sparkline([]) == ""
+    assert sparkline([0, 2, 8, 10, 4, 6], width=3) == "▁█▅"

@@ -21,7 +21,7 @@ DEPENDENCIES = (
     "pooch",
     "threadpoolctl",
 )
-OPTIONAL = ("cupy-cuda12x", "cupy-cuda13x", "onnx")
+OPTIONAL = ("cupy-cuda12x", "cupy-cuda13x", "onnx", "onnxruntime", "optuna", "tensorboard", "mlflow", "wandb")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TINYTRAIN_KERNELS")
 
 
@@ -53,7 +53,6 @@ def doctor(
 def examine() -> dict[str, Any]:
     """Return what `doctor` reports, by section."""
     import os
-    import platform
     import sys
 
     from tinytrain.datasets.cache import cache_folder
@@ -61,12 +60,7 @@ def examine() -> dict[str, Any]:
 
     return {
         "versions": versions(),
-        "machine": {
-            "system": platform.platform(),
-            "processor": _processor(),
-            "cores": os.cpu_count(),
-            "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        },
+        "machine": machine(),
         "devices": _devices(),
         "threads": {**_blas(), **{name: os.environ.get(name) for name in THREAD_VARIABLES}},
         "kernels": kernels_in_use(),
@@ -94,6 +88,19 @@ def _describe(file: Path, tensors_only: bool, json: bool) -> None:
         typer.echo(f"ignored: {name}, which is named but stands for nothing here")
     for note in found["notes"]:
         typer.echo(f"note: {note}")
+
+
+def machine() -> dict[str, Any]:
+    """Return the system, the processor and its cores."""
+    import os
+    import platform
+
+    return {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "cores_usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
 
 
 def versions() -> dict[str, str | None]:

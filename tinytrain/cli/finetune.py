@@ -13,6 +13,7 @@ from tinytrain.cli.output import (
     ConfigArgument,
     DeviceOption,
     JsonOption,
+    LogOption,
     OverridesArgument,
     ResumeOption,
     RunDirOption,
@@ -35,12 +36,17 @@ def finetune(
     device: DeviceOption = None,
     run_dir: RunDirOption = None,
     resume: ResumeOption = False,
+    log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train the model of a config from weights trained elsewhere; the results go to runs/<name>."""
     from tinytrain.config import load_config
 
     loaded = load_config(config, all_overrides(overrides, device))
+
+    from tinytrain.training.writers import check_writers
+
+    check_writers(log or [])
 
     from tinytrain.config.finetune import build_finetuning
     from tinytrain.config.runs import FINETUNED, find_run
@@ -57,7 +63,7 @@ def finetune(
     print_table(list(table_of(finetuning.matching)), indent=2, file=sys.stderr)
     for warning in finetuning.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    run_in_folder(experiment, folder, resume=resume, json=json)
+    run_in_folder(experiment, folder, resume=resume, log=log, json=json)
 
 
 def table_of(matching: Matching) -> Iterator[tuple[str, str, str]]:

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tinytrain.cli.output import JsonOption, print_json
-from tinytrain.errors import DataError, StorageError, UsageError
+from tinytrain.cli.output import JsonOption, check_picture, print_json, save_picture
+from tinytrain.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from tinytrain.report.galleries import Gallery
-
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-"""The endings that a picture's file may have."""
 
 
 def grid(
@@ -37,7 +34,7 @@ def grid(
     json: JsonOption = False,
 ) -> None:
     """Draw images with their classes, as they are or as the network gets them."""
-    _check_output(output)
+    check_picture(output)
     first = Path(sources[0])
     written = first / "config.yaml"
     if first.suffix in (".yaml", ".yml") or written.is_file():
@@ -54,11 +51,9 @@ def grid(
         gallery = files_gallery([Path(source) for source in sources], count=count)
 
     from tinytrain.report.grids import draw_grid
-    from tinytrain.training import RunFolder
 
     sheet = draw_grid(gallery.tiles, nrow=nrow, title=gallery.title)
-    with RunFolder(output.parent).replacing(output.name) as path:
-        sheet.save(path)
+    save_picture(sheet, output)
     for error in gallery.damaged:
         print(f"warning: {error}", file=sys.stderr)
     if json:
@@ -88,17 +83,3 @@ def _of_config(config: Path, overrides: list[str], split: str, count: int, augme
         seed=loaded.seed,
         augmented=augmented,
     )
-
-
-def _check_output(output: Path) -> None:
-    """Refuse a file that could not be written, before any work is done for it."""
-    if output.suffix.lower() not in PICTURES:
-        raise UsageError(
-            f"a picture cannot be written as {output.suffix or 'a file without an ending'}",
-            place=output,
-            remedy=f"Use one of {', '.join(PICTURES)}",
-        )
-    if not output.parent.is_dir():
-        raise StorageError("there is no such folder", place=output.parent, remedy="Make it first")
-    if output.is_dir():
-        raise StorageError("this is a folder", place=output, remedy="Name a file")

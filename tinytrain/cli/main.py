@@ -13,11 +13,30 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, predict, train
+from tinytrain.cli import (
+    check,
+    compare,
+    completion,
+    config_schema,
+    doctor,
+    evaluate,
+    export,
+    finetune,
+    grid,
+    inspect_conv,
+    listing,
+    new,
+    predict,
+    sweep,
+    train,
+)
 from tinytrain.errors import StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
 READER_GONE = 141  # what a shell reports for a program that its pipe's reader left, as in `... | head`
+
+COMPLETION = "_TINYTRAIN_COMPLETE"
+"""The variable by which the scripts of `tinytrain completion` ask how a line could go on."""
 
 # Typer's own copy of Click's class, whose place in Typer is private.
 _CommandLineError: Any = typer.BadParameter.__base__
@@ -55,14 +74,23 @@ app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
+app.command("inspect-conv")(inspect_conv.inspect_conv)
+app.command("export")(export.export)
+app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
+app.command("sweep")(sweep.sweep)
 app.command("list")(listing.list_)
+app.command("new")(new.new)
+app.command("config-schema")(config_schema.config_schema)
+app.command("completion")(completion.completion)
 app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
     """Run the command line on the program's arguments and leave with its exit code."""
+    if COMPLETION in os.environ:
+        _complete()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -97,6 +125,14 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(_describe(error), StorageError.exit_code, debug)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _complete() -> None:
+    """Answer a shell that asks how a line could go on."""
+    from typer.completion import completion_init
+
+    completion_init()
+    typer.main.get_command(app)(prog_name="tinytrain")
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+
+from tinytrain.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML file, as in configs/digits.yaml.")]
 OverridesArgument = Annotated[
@@ -21,6 +26,14 @@ RunDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
 ]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+LogOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="tensorboard|mlflow|wandb",
+        help="Also write the numbers of every epoch for another program; may be repeated.",
+    ),
+]
 SourceArgument = Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")]
 SourceConfigOption = Annotated[
     Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")
@@ -29,6 +42,9 @@ MappingOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="YAML: names in the weights file to names in the network.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else there.")]
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+"""The endings that a picture's file may have."""
 
 
 def all_overrides(overrides: list[str] | None, device: str | None) -> list[str]:
@@ -61,3 +77,35 @@ def print_table(
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         (file or sys.stdout).write((" " * indent + "  ".join(cells)).rstrip() + "\n")
+
+
+def check_picture(output: Path) -> None:
+    """Refuse a picture's file that could not be written, before any work is done for it.
+
+    Raises:
+        UsageError: it has another ending than pictures have.
+        StorageError: its folder is not there, or it is a folder itself.
+    """
+    if output.suffix.lower() not in PICTURES:
+        raise UsageError(
+            f"a picture cannot be written as {output.suffix or 'a file without an ending'}",
+            place=output,
+            remedy=f"Use one of {', '.join(PICTURES)}",
+        )
+    check_output(output)
+
+
+def check_output(output: Path) -> None:
+    """Refuse a file whose folder is not there, or that is a folder itself, before any work is done for it."""
+    if not output.parent.is_dir():
+        raise StorageError("there is no such folder", place=output.parent, remedy="Make it first")
+    if output.is_dir():
+        raise StorageError("this is a folder", place=output, remedy="Name a file")
+
+
+def save_picture(picture: Image, output: Path) -> None:
+    """Write a picture whole, in the format of its file's ending."""
+    from tinytrain.training import RunFolder
+
+    with RunFolder(output.parent).replacing(output.name) as path:
+        picture.save(path)

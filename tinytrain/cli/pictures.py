@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tinytrain.training import Experiment, RunFolder, RunResult
+    from tinytrain.training import Experiment, Mistake, RunFolder, RunResult
 
 NUM_IMAGES = 64
 NUM_MISTAKES = 30
@@ -32,24 +33,39 @@ def draw_worst_mistakes(experiment: Experiment, folder: RunFolder) -> None:
     The images are those of the test set or, without one, of the validation set.
     """
     from tinytrain.datasets.samples import transform_of
-    from tinytrain.report.grids import draw_grid, judged
     from tinytrain.training import worst_mistakes
 
     batches = experiment.test or experiment.val
     if batches is None:
         return
     found = worst_mistakes(experiment.model, batches, count=NUM_MISTAKES, device=experiment.device)
-    if not found:
+    draw_mistakes(found, transform_of(batches.dataset), experiment.class_names, folder)
+
+
+def draw_mistakes(mistakes: Sequence[Mistake], transform: Any, class_names: Sequence[str], folder: RunFolder) -> None:
+    """Write `worst_mistakes.png`; nothing where there are none.
+
+    Args:
+        mistakes: the worst first.
+        transform: that their images went through.
+        class_names: by class index.
+        folder: where to.
+    """
+    from tinytrain.report.grids import draw_grid, judged
+
+    if not mistakes:
         return
-    transform, names = transform_of(batches.dataset), experiment.class_names
-    tiles = [judged(m.image, names[m.target], names[m.prediction], m.probability, transform=transform) for m in found]
+    tiles = [
+        judged(m.image, class_names[m.target], class_names[m.prediction], m.probability, transform=transform)
+        for m in mistakes
+    ]
     with folder.replacing("worst_mistakes.png") as path:
         draw_grid(tiles, nrow=6, cell=144).save(path)
 
 
 def draw_run(experiment: Experiment, result: RunResult) -> None:
     """Write the plots, the worst mistakes and `report.html` into the run's folder."""
-    from tinytrain.cli.doctor import versions
+    from tinytrain.cli.doctor import machine, versions
     from tinytrain.inspection import layer_costs
     from tinytrain.report import RunReport, write_report
 
@@ -65,6 +81,7 @@ def draw_run(experiment: Experiment, result: RunResult) -> None:
         layers=[vars(layer) for layer in layer_costs(experiment.model, experiment.input_shape)],
         config_yaml=experiment.config_yaml,
         versions={name: version for name, version in versions().items() if version is not None},
+        machine=machine(),
     )
     write_report(result.folder.path, report)
 

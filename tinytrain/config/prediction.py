@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from tinytrain.config.build import build_model, image_shape, load_data
-from tinytrain.config.runs import load_every_tensor, require_same_classes
+from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config, ModelSection
 from tinytrain.datasets.image_reading import read_image
 from tinytrain.device import device as Device
@@ -36,6 +38,8 @@ class Classifier:
         class_names: by class index.
         input_shape: (c, h, w) of the images that it was trained on.
         device: where it lies.
+        temperature: that logits are divided by, as `evaluate --calibrate` fits it.
+        description: what a weights file says of itself, empty where it does not: `model`, `eval_transforms`, `extra`.
     """
 
     model: Module
@@ -43,6 +47,12 @@ class Classifier:
     class_names: Sequence[str]
     input_shape: tuple[int, ...]
     device: Device
+    temperature: float = 1.0
+    description: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(self, path: Path) -> Image.Image:
+        """Return an image file as it is read, grey where the network takes one channel."""
+        return read_image(path, "L" if self.input_shape[0] == 1 else "RGB")
 
     def read(self, path: Path) -> Tensor:
         """Return an image file as the network gets it.
@@ -50,7 +60,7 @@ class Classifier:
         Raises:
             DataError: it cannot be read, or has another shape than the network was trained on.
         """
-        image = self.transform(read_image(path, "L" if self.input_shape[0] == 1 else "RGB"))
+        image = self.transform(self.open(path))
         if tuple(image.shape) != self.input_shape:
             raise DataError(
                 f"the transforms make {tuple(image.shape)} of the image, the network was trained on {self.input_shape}",
@@ -67,7 +77,9 @@ class Classifier:
             for start in range(0, len(paths), BATCH):
                 part = paths[start : start + BATCH]
                 logits = self.model(stack([self.read(path) for path in part]).to(self.device))
-                probabilities, indices = logits.softmax(1).topk(min(topk, len(self.class_names)), dim=1)
+                probabilities, indices = (
+                    (logits / self.temperature).softmax(1).topk(min(topk, len(self.class_names)), dim=1)
+                )
                 for path, values, classes in zip(part, probabilities.tolist(), indices.tolist(), strict=True):
                     top = [
                         {"class": self.class_names[index], "index": index, "probability": value}
@@ -96,9 +108,11 @@ def load_classifier(
         WeightsError: the weights are missing, damaged, or do not fit the network.
         DataError: the data of `config` is missing.
     """
+    description: dict[str, Any] = {}
     if config is None:
         bundle = load_bundle(source)
         weights, class_names, input_shape = bundle.weights, bundle.class_names, bundle.input_shape
+        description = {"model": bundle.model, "eval_transforms": bundle.eval_transforms, "extra": bundle.extra}
         section, steps = ModelSection.model_validate(bundle.model), bundle.eval_transforms
     else:
         file = read_weights(source)
@@ -110,7 +124,15 @@ def load_classifier(
     model = build_model(section, num_classes=len(class_names), input_shape=input_shape)
     load_every_tensor(model, weights, mapping, source)
     where = require(device)
-    return Classifier(model.eval().to(where), build_pipeline(steps), class_names, tuple(input_shape), where)
+    return Classifier(
+        model=model.eval().to(where),
+        transform=build_pipeline(steps),
+        class_names=class_names,
+        input_shape=tuple(input_shape),
+        device=where,
+        temperature=temperature_in(description.get("extra", {}), source),
+        description=description,
+    )
 
 
 def _what_the_data_says(config: Config) -> tuple[list[str], tuple[int, int, int]]:

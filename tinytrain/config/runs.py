@@ -1,7 +1,9 @@
-"""Runs that exist already: which one to go on with, and how good its weights are."""
+"""Runs that exist already: which one to go on with, and what their weights are for."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,16 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config.build import build_loader, build_loss, build_model, image_shape, load_data
-from tinytrain.config.load import config_from_values, load_config
+from tinytrain.config.load import load_config
 from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.schema import Config, plain_values
-from tinytrain.device import require
-from tinytrain.errors import DataError, UsageError, WeightsError
+from tinytrain.errors import DataError, StorageError, UsageError, WeightsError
 from tinytrain.nn import Module
-from tinytrain.training import RunFolder, evaluate
-from tinytrain.training.views import Augmentation, MeanOfViews
-from tinytrain.weights import description_in, load_bundle, load_weights, read_weights
+from tinytrain.training import RunFolder
+from tinytrain.weights import load_weights
 
 FINETUNED = "finetune.json"
 """The file in a run's folder that says where its first weights are from; `finetune` writes it, `train` does not."""
@@ -79,77 +78,28 @@ def find_run(
     return RunFolder(path)
 
 
-def evaluate_weights(
-    source: str | os.PathLike[str],
-    *,
-    config: Config | None = None,
-    data_root: str | None = None,
-    mapping: Mapping[str, str | None] | None = None,
-    split: str = "test",
-    topk: int = 5,
-    augmentation: Augmentation | None = None,
-    device: str = "auto",
-) -> dict[str, Any]:
-    """Return how good weights are on a split, as `evaluate --json` prints it.
-
-    The loss is the one that a run was trained with, and cross-entropy for weights from elsewhere.
-
-    Args:
-        source: a run folder or a weights file.
-        config: of network, data and transforms; None: those that the weights were trained with.
-        data_root: folder of the data instead of the config's.
-        mapping: names in the weights file to names in the network, as of `match_weights`.
-        split: `val` or `test`.
-        topk: a hit among this many best guesses is counted, beside 1 and 5.
-        augmentation: judge each image by the mean over these views of it.
-        device: where to compute.
+def read_document(path: Path) -> Any:
+    """Return what a JSON file of ours holds.
 
     Raises:
-        WeightsError: the weights are missing, damaged, or do not fit the network.
-        DataError: there is no such split, or it has other classes than the weights.
+        StorageError: it holds no JSON.
     """
-    class_names: list[str] | None
-    loss = {"name": "cross_entropy"}
-    if config is None:
-        bundle = load_bundle(source)
-        weights, class_names = bundle.weights, bundle.class_names
-        loss = bundle.extra.get("loss", loss)
-        values = {
-            "data": bundle.extra["data"],
-            "seed": bundle.extra["seed"],
-            "model": bundle.model,
-            "transforms": {"eval": bundle.eval_transforms},
-        }
-        config = config_from_values(values, {(): os.fspath(source)})
-    else:
-        file = read_weights(source)
-        described = description_in(file)
-        weights, class_names = file.tensors, None if described is None else described["class_names"]
-    if data_root is not None:
-        config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
-    splits = load_data(config, augmentation=augmentation, needed=[split])
-    require_same_classes(config, splits.classes, class_names)
-    dataset = {"val": splits.val, "test": splits.test}[split]
-    if dataset is None:
-        raise DataError(f"there is no {split} split", place=config.data.root or config.data.dataset)
-    where = require(device)
-    input_shape = image_shape(dataset)[-3:]  # of one view of an image
-    model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=config.origins)
-    load_every_tensor(model, weights, mapping, source)
-    scores = evaluate(
-        (model if augmentation is None else MeanOfViews(model)).to(where),
-        build_loader(config, dataset, shuffle=False),
-        build_loss(loss["name"], {key: value for key, value in loss.items() if key != "name"}).to(where),
-        num_classes=len(splits.classes),
-        device=where,
-        topk=(1, 5, topk),
-    )
-    return {
-        "split": split,
-        **scores.summary(),
-        "count": scores.count,
-        "per_class": scores.per_class(splits.classes),
-    }
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"the file is damaged: {error}", place=path) from error
+
+
+def temperature_in(extra: Mapping[str, Any], source: str | os.PathLike[str]) -> float:
+    """Return the temperature that a weights file keeps, 1 where it keeps none.
+
+    Raises:
+        WeightsError: it is no number above 0.
+    """
+    temperature = extra.get("temperature", 1.0)
+    if type(temperature) not in (int, float) or not 0 < temperature < math.inf:
+        raise WeightsError(f"the metadata is damaged: the temperature is {temperature!r}", place=source)
+    return float(temperature)
 
 
 def require_same_classes(config: Config, classes: Sequence[str], class_names: Sequence[str] | None) -> None:

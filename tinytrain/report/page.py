@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import struct
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -13,7 +14,7 @@ STYLE = """
   :root { --ink: #e8e8e8; --paper: #16181c; --quiet: #a0a0a0; --line: #3a3d42; --panel: #1f2227; }
 }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 70rem; color: var(--ink); background: var(--paper);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.6rem; margin: 0 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
@@ -28,6 +29,7 @@ th { color: var(--quiet); font-weight: 500; }
 .figures b { display: block; font-size: 1.35rem; font-weight: 600; }
 .figures span { color: var(--quiet); font-size: .85rem; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: .4rem; }
+@media (max-width: 40rem) { img.wide { max-width: none; width: 46rem; } }
 pre { overflow-x: auto; background: var(--panel); padding: .8rem; border-radius: .5rem; font-size: .85rem; }
 """
 
@@ -63,14 +65,28 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def picture(path: Path, description: str) -> str:
-    """Return a PNG as part of the page.
+    """Return a PNG as part of the page; on a phone a wide one keeps a readable size and scrolls.
 
     Args:
         path: of the file.
         description: for readers who cannot see it.
     """
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    data = path.read_bytes()
+    width, height = struct.unpack(">II", data[16:24])  # of the header, which comes first in every PNG
+    kind = ' class="wide"' if width > 1.5 * height else ""
+    encoded = base64.b64encode(data).decode()
+    image = f'<img{kind} alt="{escape(description)}" src="data:image/png;base64,{encoded}">'
+    return f'<div class="scroll">{image}</div>'
+
+
+def quiet(text: str) -> str:
+    """Return a paragraph that steps back behind what it explains."""
+    return f'<p class="quiet">{escape(text)}</p>'
+
+
+def lines(texts: Sequence[str]) -> str:
+    """Return texts as a list."""
+    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
 
 
 def preformatted(text: str) -> str:

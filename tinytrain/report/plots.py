@@ -5,7 +5,7 @@ Colours are a palette that colour-blind readers can tell apart (Okabe and Ito, 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRAIN, VAL = "#0072B2", "#D55E00"
+SERIES = (TRAIN, VAL, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MAX_LABELLED_CLASSES = 40
 """With more classes the confusion matrix shows no names and no numbers."""
 
@@ -26,7 +27,7 @@ def draw_curves(rows: Sequence[dict[str, Any]], path: Path) -> None:
         rows: per epoch `epoch`, `lr`, `train_loss`, `train_top1`, and `val_loss`, `val_top1` or None.
         path: of the PNG.
     """
-    figure = _figure(10.5, 3.4)
+    figure = empty_figure(10.5, 3.4)
     axes = figure.subplots(1, 3)
     epochs = [row["epoch"] for row in rows]
     for axis, key, title in ((axes[0], "loss", "loss"), (axes[1], "top1", "top-1 accuracy (%)")):
@@ -58,7 +59,7 @@ def draw_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], pat
     n = len(class_names)
     is_labelled = n <= MAX_LABELLED_CLASSES
     side = min(max(3.6, 0.46 * n + 1.8), 16) if is_labelled else 9
-    figure = _figure(side + 0.6, side)
+    figure = empty_figure(side + 0.6, side)
     axis = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -75,7 +76,33 @@ def draw_confusion_matrix(confusion: np.ndarray, class_names: Sequence[str], pat
     figure.savefig(path, format="png")
 
 
-def _figure(width: float, height: float) -> Figure:
+def draw_reliability(curves: Mapping[float, np.ndarray], path: Path) -> None:
+    """Draw how often a classifier is right, by how sure it is; below the diagonal it is too sure.
+
+    Args:
+        curves: (confidence, accuracy, images) of intervals, (bins, 3), by the temperature of the probabilities.
+        path: of the PNG.
+    """
+    figure = empty_figure(6.4, 4.2)
+    axis, below = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    axis.plot([0, 100], [0, 100], color="#999999", lw=1, ls="--", label="as sure as right")
+    for (temperature, bins), colour in zip(
+        sorted(curves.items(), key=lambda item: item[0] != 1), (TRAIN, VAL), strict=False
+    ):
+        confidence, accuracy, counts = bins[bins[:, 2] > 0].T
+        label = "probabilities" if temperature == 1 else f"with temperature {temperature:.2f}"
+        axis.plot(100 * confidence, 100 * accuracy, color=colour, marker="o", ms=4, label=label)
+        below.plot(100 * confidence, counts, color=colour, marker="o", ms=3)
+    axis.set_ylabel("right (%)")
+    axis.legend(frameon=False)
+    below.set(xlabel="probability of the likeliest class (%)", ylabel="images", yscale="log")
+    for each in (axis, below):
+        each.grid(alpha=0.25)
+        each.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, format="png")
+
+
+def empty_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches; matplotlib is imported only here."""
     from matplotlib.figure import Figure
 

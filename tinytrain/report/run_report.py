@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ import numpy as np
 
 from tinytrain.report import page
 from tinytrain.report.plots import draw_confusion_matrix, draw_curves
+
+FLOAT_BYTES = 4
+
+COSTS = ("layer", "kind", "output", "parameters", "multiply-adds", "share", "kB moved")
 
 GRIDS = (
     (
@@ -38,6 +42,7 @@ class RunReport:
         layers: a row a layer: `name`, `kind`, `output`, `params`, `macs`.
         config_yaml: the config in force.
         versions: of the program and what it stands on.
+        machine: `system`, `processor`, `cores` and the like.
     """
 
     name: str
@@ -49,6 +54,7 @@ class RunReport:
     layers: Sequence[dict[str, Any]]
     config_yaml: str
     versions: dict[str, str]
+    machine: dict[str, Any]
 
 
 def write_report(run_dir: Path, report: RunReport) -> None:
@@ -80,19 +86,36 @@ def _sections(run_dir: Path, report: RunReport) -> list[tuple[str, str]]:
     for name, heading, description in GRIDS:
         if (run_dir / name).exists():
             sections.append((heading, page.picture(run_dir / name, description)))
-    header = ("layer", "kind", "output", "parameters", "multiply-adds")
-    rows = [
-        (r["name"], r["kind"], "×".join(map(str, r["output"])), f"{r['params']:,}", f"{r['macs']:,}")
-        for r in report.layers
-    ]
-    sections.append(("Cost of one image, layer by layer", page.table(header, rows)))
+    sections.append(("Cost of one image, layer by layer", page.table(COSTS, _cost_rows(report.layers))))
     sections.append(("Config in force", page.preformatted(report.config_yaml)))
-    versions = [(name, version) for name, version in report.versions.items()]
-    versions.append(("machine", f"{platform.system()} {platform.machine()}"))
-    sections.append(("Environment", page.table(("", "version"), versions)))
-    again = f"tinytrain train {run_dir}/config.yaml\n\nweights_sha256 {report.summary['weights_sha256']}"
+    environment = {"device": report.summary["device"], **report.machine, **report.versions}
+    sections.append(("Environment", page.table(("", ""), [(name, str(value)) for name, value in environment.items()])))
+    command = "finetune" if (run_dir / "finetune.json").exists() else "train"
+    again = (
+        f"tinytrain {command} {run_dir}/config.yaml\n\n"
+        f"weights_sha256 {report.summary['weights_sha256']}\n"
+        "The same config on this machine with these versions gives weights of this SHA-256."
+    )
     sections.append(("How to repeat it", page.preformatted(again)))
     return sections
+
+
+def _cost_rows(layers: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a row a layer, and one of the sums; bytes are those of input, weights and output in float32."""
+    params, macs = (sum(layer[key] for layer in layers) for key in ("params", "macs"))
+    rows = [
+        (
+            layer["name"],
+            layer["kind"],
+            "×".join(map(str, layer["output"])),
+            f"{layer['params']:,}",
+            f"{layer['macs']:,}",
+            f"{layer['macs'] / macs:.1%}" if layer["macs"] else "",
+            f"{FLOAT_BYTES * (math.prod(layer['input']) + layer['params'] + math.prod(layer['output'])) / 1e3:,.1f}",
+        )
+        for layer in layers
+    ]
+    return [*rows, ("all", "", "", f"{params:,}", f"{macs:,}", "", "")]
 
 
 def _headline(summary: dict[str, Any]) -> list[tuple[str, str]]:

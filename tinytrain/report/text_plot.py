@@ -1,10 +1,30 @@
-"""A curve in a terminal."""
+"""Curves in a terminal."""
 
 from __future__ import annotations
 
+import itertools
+import math
+import statistics
 from collections.abc import Sequence
 
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float], *, width: int = 24) -> str:
+    """Return a curve as one line of text, from the smallest value to the largest.
+
+    Args:
+        values: any; of more than `width` the means of neighbours are shown.
+        width: characters at most.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    parts = min(width, len(finite))
+    ends = [i * len(finite) // parts for i in range(parts + 1)]
+    means = [statistics.fmean(finite[low:high]) for low, high in itertools.pairwise(ends)]
+    low, high = min(means), max(means)
+    return "".join(_EIGHTHS[1 + round(7 * (mean - low) / (high - low or 1))] for mean in means)
 
 
 def text_plot(values: Sequence[float], *, height: int = 6) -> list[str]:

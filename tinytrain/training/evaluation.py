@@ -21,6 +21,7 @@ def evaluate(
     num_classes: int,
     device: Device,
     topk: Sequence[int] = (1, 5),
+    watch: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Scores:
     """Return the scores of a model in evaluation mode; its mode is put back.
 
@@ -31,6 +32,7 @@ def evaluate(
         num_classes: how many classes there are.
         device: where the model lies; batches are moved there.
         topk: which k to count.
+        watch: is given the logits and targets of every batch.
     """
     was_training = model.training
     model.eval()
@@ -40,5 +42,7 @@ def evaluate(
             images, targets = images.to(device), targets.to(device)
             logits = model(images)
             meter.update(logits, targets, loss(logits, targets))
+            if watch is not None:
+                watch(logits, targets)
     model.train(was_training)
     return meter.scores()

@@ -1,0 +1,169 @@
+"""A sweep loses no finished trial and repeats none, whatever is done to its processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tinytrain.cli.main import run
+
+pytest.importorskip("optuna")
+pytest.importorskip("filelock")
+
+pytestmark = pytest.mark.timeout(400)  # many short trainings, on machines that may have other work
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs/digits.yaml"
+SMALL = ["model.widths=[4, 4]", "model.strides=[2, 2]", "device=cpu"]
+GRID = [*SMALL, "train.epochs=3", "train.optimizer.lr=0.1,0.03,0.01", "model.norm=batch,none"]
+
+
+def sweep(folder: Path, *arguments: str, capsys) -> dict:
+    """Return what `sweep --json` prints."""
+    assert run(["sweep", str(CONFIG), *arguments, "--sweep-dir", str(folder), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """Begin a sweep of six trials in a process of its own."""
+    command = [sys.executable, "-m", "tinytrain", "sweep", str(CONFIG), *GRID, "--sweep-dir", str(folder)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds: float = 90.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "this takes too long"
+        time.sleep(0.02)
+
+
+def summaries(folder: Path) -> dict[str, Path]:
+    """Return the summaries of finished runs by trial."""
+    return {path.parent.name: path for path in sorted(folder.glob("trials/*/summary.json"))}
+
+
+def begun(stderr: str) -> list[int]:
+    """Return the trials that a process began or went on with."""
+    return [int(number) for number in re.findall(r"^trial (\d+): train\.", stderr, re.MULTILINE)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
+def test_a_killed_sweep_goes_on_with_the_trial_it_was_at(tmp_path, capsys):
+    whole = sweep(tmp_path / "whole", *GRID, capsys=capsys)
+    folder = tmp_path / "killed"
+    process = start(folder)
+    # Somewhere in the third trial: its first epoch is over.
+    wait_for(lambda: (folder / "trials/0002/metrics.csv").exists())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = {name: (path.stat().st_mtime_ns, path.read_text()) for name, path in summaries(folder).items()}
+    assert {"0000", "0001"} <= before.keys()
+    assert len(before) < 6
+    assert run(["sweep", str(CONFIG), *GRID, "--sweep-dir", str(folder), "--json"]) == 0
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    told = {trial["number"] for trial in found["trials"] if trial["state"] == "complete"}
+    assert told == set(range(6))
+    again = begun(captured.err)
+    assert len(again) == len(set(again))
+    assert {0, 1}.isdisjoint(again)
+    after = summaries(folder)
+    assert all((after[name].stat().st_mtime_ns, after[name].read_text()) == before[name] for name in ("0000", "0001"))
+    # To the bit what an undisturbed sweep gives.
+    for one, other in zip(summaries(tmp_path / "whole").values(), after.values(), strict=True):
+        assert json.loads(one.read_text())["weights_sha256"] == json.loads(other.read_text())["weights_sha256"]
+    assert [(t["point"], t["value"]) for t in found["trials"]] == [(t["point"], t["value"]) for t in whole["trials"]]
+
+
+def test_two_processes_share_a_sweep(tmp_path):
+    processes = [start(tmp_path / "sweep") for _ in range(2)]
+    told = [begun(process.communicate(timeout=110)[1]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(told[0] + told[1]) == list(range(6))
+    assert all(told)
+    assert len(summaries(tmp_path / "sweep")) == 6
+
+
+def test_trials_are_ordinary_runs_with_a_table_and_a_picture(tmp_path, capsys):
+    found = sweep(tmp_path, *SMALL, "train.epochs=1", "model.norm=batch,none", "--seeds", "2", capsys=capsys)
+    assert [set(trial["point"]) for trial in found["trials"]] == [{"model.norm", "seed"}] * 4
+    values = [trial["value"] for trial in found["trials"]]
+    assert values == sorted(values, reverse=True)
+    best = found["trials"][0]
+    summary = json.loads((Path(best["run"]) / "summary.json").read_text())
+    assert best["value"] == summary["val"]["top1"]
+    assert best["result"]["test_top1"] == summary["test"]["top1"]
+    assert run(["evaluate", best["run"], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["top1"] == summary["test"]["top1"]
+    rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
+    assert [float(row["val_top1"]) for row in rows] == values
+    assert {row["model.norm"] for row in rows} == {"batch", "none"}
+    assert Image.open(tmp_path / "parallel.png").width > 400
+    assert "Mean over seeds" in (tmp_path / "sweep.html").read_text()
+
+
+def test_hopeless_runs_are_given_up(tmp_path, capsys):
+    # After four good runs those that cannot learn fall behind at once.
+    rates = "train.optimizer.lr=0.1,0.09,0.08,0.07,1e-9,1e-10"
+    found = sweep(tmp_path, *SMALL, "train.epochs=4", rates, "--prune", capsys=capsys)
+    states = {trial["number"]: trial["state"] for trial in found["trials"]}
+    assert states == {0: "complete", 1: "complete", 2: "complete", 3: "complete", 4: "pruned", 5: "pruned"}
+    pruned = next(trial for trial in found["trials"] if trial["number"] == 4)
+    assert pruned["result"]["error"].startswith("pruned after epoch")
+    assert not (Path(pruned["run"]) / "summary.json").exists()
+
+
+def test_a_search_by_scores_makes_as_many_trials_as_asked_for(tmp_path, capsys):
+    arguments = [*SMALL, "train.epochs=1", "train.optimizer.lr=0.001..0.3:log", "--search", "tpe", "--trials", "3"]
+    found = sweep(tmp_path, *arguments, capsys=capsys)
+    assert len(found["trials"]) == 3
+    assert all(0.001 <= trial["point"]["train.optimizer.lr"] <= 0.3 for trial in found["trials"])
+    assert len(sweep(tmp_path, *arguments, capsys=capsys)["trials"]) == 3
+
+
+def test_a_run_that_diverges_is_a_failed_trial_and_the_rest_go_on(tmp_path, capsys):
+    found = sweep(tmp_path, *SMALL, "train.epochs=1", "train.optimizer.lr=1e18,0.1", "model.norm=none", capsys=capsys)
+    assert {trial["number"]: trial["state"] for trial in found["trials"]} == {0: "failed", 1: "complete"}
+    assert "the loss is" in found["trials"][1]["result"]["error"]
+
+
+def test_another_command_does_not_get_into_a_sweep(tmp_path, capsys):
+    arguments = ["sweep", str(CONFIG), *SMALL, "train.epochs=1", "--sweep-dir", str(tmp_path)]
+    assert run([*arguments, "model.norm=batch,none"]) == 0
+    capsys.readouterr()
+    assert run([*arguments, "model.norm=batch,group"]) == 2
+    error = capsys.readouterr().err
+    assert "the sweep there has axes={model.norm: [batch, none]}, this one axes={model.norm: [batch, group]}" in error
+    assert "Name another folder with --sweep-dir, or give the same command to go on" in error
+
+
+def test_a_value_that_cannot_be_is_told_before_anything_runs(tmp_path, capsys):
+    folder = tmp_path / "sweep"
+    assert run(["sweep", str(CONFIG), "model.norm=batch", "train.epochs=1,many", "--sweep-dir", str(folder)]) == 2
+    assert "train.epochs: expected a whole number, found 'many'" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_without_optuna_the_remedy_is_told(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert run(["sweep", str(CONFIG), "model.norm=batch,none", "--sweep-dir", str(tmp_path / "s")]) == 2
+    assert "pip install 'tinytrain[sweep]'" in capsys.readouterr().err
+
+
+def test_a_line_that_was_cut_off_by_a_power_failure_is_no_trial(tmp_path, capsys):
+    arguments = [*SMALL, "train.epochs=1", "model.norm=batch,none"]
+    sweep(tmp_path, *arguments, capsys=capsys)
+    journal = tmp_path / "journal.log"
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":6,"worker_id"')
+    found = sweep(tmp_path, *arguments, capsys=capsys)
+    assert [trial["state"] for trial in found["trials"]] == ["complete"] * 2

@@ -1,0 +1,1 @@
+"""Many runs of one config: which to make, who makes which, and what came of them."""
