@@ -6,10 +6,11 @@ channels are zero. Names of the weights are those of akamaster/pytorch_resnet_ci
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
-from tinytrain.ops.joining import cat
 from tinytrain.tensor import Tensor
 
 
@@ -31,11 +32,10 @@ class _Block(nn.Module):
     def _shortcut(self, input: Tensor) -> Tensor:
         if not self.new_channels:
             return input
-        taken = F.max_pool2d(input, 1, self.stride)  # windows of one pixel: unlike a slice it keeps the order in memory
-        n, _, h, w = taken.shape
+        # Windows of one pixel: unlike a slice they keep the order in memory.
+        taken: Any = F.max_pool2d(input, 1, self.stride)
         before = self.new_channels // 2
-        around = [taken.new_zeros((n, new, h, w)) for new in (before, self.new_channels - before)]
-        return cat([around[0], taken, around[1]], 1)
+        return F.pad(taken, (0, 0, 0, 0, before, self.new_channels - before))
 
 
 class CifarResNet(nn.Module):
