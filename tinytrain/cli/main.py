@@ -6,15 +6,17 @@ Nothing heavy is imported here or at the top of a command's file, so that `--hel
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, predict, train
-from tinytrain.errors import StorageError, TinytrainError
+from tinytrain.errors import Interrupted, StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
 READER_GONE = 141  # what a shell reports for a program that its pipe's reader left, as in `... | head`
@@ -63,6 +65,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line on the program's arguments and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(run(sys.argv[1:]))
 
 
@@ -76,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         arguments: without the program's name.
 
     Returns:
-        0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted.
+        0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted, 143 terminated.
     """
     debug = "--debug" in arguments
     command = typer.main.get_command(app)
@@ -95,8 +98,15 @@ def run(arguments: Sequence[str]) -> int:
         return _reader_gone()
     except OSError as error:
         return _fail(_describe(error), StorageError.exit_code, debug)
+    except Interrupted as error:
+        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as after Ctrl-C: what is half written is removed on the way."""
+    raise Interrupted(number)
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

@@ -20,7 +20,17 @@ DeviceOption = Annotated[
 RunDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+ResumeOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with the latest run, or begin a new one. By default a run that was interrupted goes on.",
+        show_default=False,
+    ),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Go on with the latest run though the config is another one.")
+]
 SourceArgument = Annotated[Path, typer.Argument(metavar="RUN|WEIGHTS", help="A run folder or a weights file.")]
 SourceConfigOption = Annotated[
     Path | None, typer.Option(metavar="CONFIG", help="Network and data, for weights from elsewhere.")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from tinytrain.cli.output import (
     ConfigArgument,
     DeviceOption,
+    ForceOption,
     JsonOption,
     OverridesArgument,
     ResumeOption,
@@ -19,6 +24,7 @@ from tinytrain.cli.output import (
 from tinytrain.errors import UsageError
 
 if TYPE_CHECKING:
+    from tinytrain.config import Config
     from tinytrain.training import Experiment, RunFolder
 
 
@@ -27,7 +33,8 @@ def train(
     overrides: OverridesArgument = None,
     device: DeviceOption = None,
     run_dir: RunDirOption = None,
-    resume: ResumeOption = False,
+    resume: ResumeOption = None,
+    force: ForceOption = False,
     json: JsonOption = False,
 ) -> None:
     """Train the model of a config; the results go to runs/<name>."""
@@ -42,24 +49,78 @@ def train(
         )
 
     from tinytrain.config.build import build_experiment
-    from tinytrain.config.runs import find_run
-    from tinytrain.training import RunFolder
 
     experiment = build_experiment(experiment_config)
-    folder = find_run(experiment_config, run_dir) if resume else RunFolder.create(experiment.name, run_dir)
-    run_in_folder(experiment, folder, resume=resume, json=json)
+    place = choose_folder(experiment_config, run_dir, resume, force, finetuned=False)
+    run_in_folder(experiment, place, json=json)
 
 
-def run_in_folder(experiment: Experiment, folder: RunFolder, *, resume: bool, json: bool) -> None:
-    """Train, draw what came of it, and print the test accuracy and the folder."""
+@dataclass(frozen=True)
+class Place:
+    """Where a training's results go.
+
+    Attributes:
+        folder: of the run.
+        is_new: whether the run begins there.
+        force: whether it goes on with another config.
+    """
+
+    folder: RunFolder
+    is_new: bool
+    force: bool = False
+
+
+def choose_folder(config: Config, run_dir: Path | None, resume: bool | None, force: bool, *, finetuned: bool) -> Place:
+    """Return the folder of the run to go on with, or a new one, and say what people should know.
+
+    Args:
+        config: of the training.
+        run_dir: the folder that was asked for.
+        resume: what was asked for; None: go on with a run that was interrupted, if its config is this one.
+        force: go on whatever the config is.
+        finetuned: whether the command is `finetune`.
+    """
+    from tinytrain.config.resumption import find_interrupted, find_run
+    from tinytrain.training import RunFolder
+
+    found, notes = None, list[str]()
+    if resume or force:
+        if resume is False:
+            raise UsageError("--force goes on with a run, --no-resume begins a new one", remedy="Keep one of the two")
+        found = find_run(config, run_dir, finetuned=finetuned, force=force)
+    elif resume is None:
+        found, notes = find_interrupted(config, run_dir, finetuned=finetuned)
+    for note in [*notes, *(found.notes if found else [])]:
+        print(note, file=sys.stderr)
+    if found is None:
+        return Place(RunFolder.create(config.name, run_dir), is_new=True)
+    return Place(found.folder, is_new=False, force=found.force)
+
+
+def run_in_folder(experiment: Experiment, place: Place, *, json: bool, files: Mapping[str, Any] | None = None) -> None:
+    """Train, draw what came of it, and print the test accuracy and the folder.
+
+    Args:
+        experiment: what is trained.
+        place: where the results go.
+        json: print one JSON document on stdout, nothing else there.
+        files: JSON documents to begin a run's folder with, by name.
+    """
     from tinytrain.cli.pictures import draw_run, draw_train_batch
     from tinytrain.cli.progress import Screen
     from tinytrain.training import train as run_training
 
-    draw_train_batch(experiment, folder)
-    with Screen() as screen:
-        result = run_training(experiment, folder, events=screen, resume=resume)
-    draw_run(experiment, result)
+    folder = place.folder
+    with folder.locked():
+        if place.is_new:
+            for name, document in (files or {}).items():
+                folder.write_json(name, document)
+            folder.write_text("config.yaml", experiment.config_yaml)
+        if not (folder.path / "train_batch.png").exists():
+            draw_train_batch(experiment, folder)
+        with Screen() as screen:
+            result = run_training(experiment, folder, events=screen, resume=not place.is_new, force=place.force)
+        draw_run(experiment, result)
     if json:
         print_json({"run": str(folder.path), **result.summary})
         return

@@ -27,6 +27,7 @@ from tinytrain.training.ema import WeightAverage
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.mixing import MixingCollate
 from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
 from tinytrain.transforms import build_pipeline
@@ -42,8 +43,29 @@ def build_experiment(config: Config) -> Experiment:
     Raises:
         ConfigError: a value does not go with another one, or with the data.
         DeviceError: the device is not there.
-        DataError: the data are missing or damaged.
+        DataError: the data are missing or damaged, or a class has no image.
     """
+    experiment = assemble_experiment(config)
+    check_experiment(experiment, config)
+    return experiment
+
+
+def check_experiment(experiment: Experiment, config: Config) -> None:
+    """Make sure that nothing is to be seen that would stop a training later on.
+
+    Raises:
+        ConfigError: a batch cannot be learned from, or there is none.
+        DataError: a class has no image.
+    """
+    try:
+        with placed(("data", "batch_size"), config.origins):
+            check_batches(experiment)
+    except DataError as error:
+        raise DataError(error.reason, place=config.data.root or config.data.dataset, remedy=error.remedy) from error
+
+
+def assemble_experiment(config: Config) -> Experiment:
+    """Build an experiment without looking whether it can run; as `build_experiment`."""
     origins = config.origins
     device = require(config.device)
     splits = load_data(config)
@@ -85,6 +107,8 @@ def build_experiment(config: Config) -> Experiment:
         early_stopping=None if stopping is None else EarlyStopping(stopping.patience, stopping.metric),
         average=None if config.train.ema_decay is None else WeightAverage(model, config.train.ema_decay),
         log_every=config.train.log_every,
+        checkpoint_steps=config.train.checkpoint.every_steps,
+        checkpoint_minutes=config.train.checkpoint.every_minutes,
         config_yaml=config.to_yaml(),
         bundle={
             "model": plain_values(config.model),
@@ -157,7 +181,7 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
     mixing = None
     if section.mixup_alpha is not None or section.cutmix_alpha is not None:
         mixing = MixingCollate(len(splits.classes), mixup_alpha=section.mixup_alpha, cutmix_alpha=section.cutmix_alpha)
-    train = build_loader(config, splits.train, shuffle=True, collate_fn=mixing)
+    train = build_loader(config, splits.train, shuffle=True, drop_last=config.data.drop_last, collate_fn=mixing)
     val, test = (
         None if part is None else build_loader(config, part, shuffle=False) for part in (splits.val, splits.test)
     )
@@ -165,7 +189,12 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
 
 
 def build_loader(
-    config: Config, dataset: Any, *, shuffle: bool, collate_fn: Callable[[Any], Any] | None = None
+    config: Config,
+    dataset: Any,
+    *,
+    shuffle: bool,
+    drop_last: bool = False,
+    collate_fn: Callable[[Any], Any] | None = None,
 ) -> DataLoader:
     """Return the loader of one split.
 
@@ -173,12 +202,14 @@ def build_loader(
         config: resolved.
         dataset: with its transform.
         shuffle: whether the order is another one in every epoch.
+        drop_last: whether a shorter last batch is left out.
         collate_fn: makes a batch of samples; None: stacks them.
     """
     return DataLoader(
         dataset,
         config.data.batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         num_workers=config.data.workers,
         collate_fn=collate_fn,
         persistent_workers=config.data.workers > 0,

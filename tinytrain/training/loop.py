@@ -156,6 +156,7 @@ class _Training:
         except Interrupted:
             if self._saved_at != (p.epoch, p.batches):
                 self._save()
+            self.say(f"stopped in epoch {p.epoch + 1} after step {p.batches} of {len(e.train)}, all of it saved")
             raise
         if e.early_stopping is not None and p.epoch < e.epochs:
             self.say(f"stopped after epoch {p.epoch}: the validation {e.early_stopping.metric} got no better")

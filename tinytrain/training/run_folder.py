@@ -20,6 +20,9 @@ from tinytrain.training.locking import FileLock, is_held
 METRICS = ("epoch", "lr", "train_loss", "train_top1", "val_loss", "val_top1", "seconds", "images_per_second")
 """The columns of `metrics.csv`."""
 
+FINETUNED = "finetune.json"
+"""The file that says where the first weights are from; `finetune` begins a folder with it, `train` does not."""
+
 LOCK = Path("checkpoint/lock")
 _TEMPORARY = re.compile(r"\..+\.\w+\.tmp(\.\w+)?")  # as `replacing` names them; savers want the suffix at the end
 
@@ -162,10 +165,10 @@ class RunFolder:
 
 
 def is_unused(path: Path) -> bool:
-    """Return whether a folder is empty, or holds no more than a process that was killed at once could leave."""
+    """Return whether a folder is empty, or holds no more than a process leaves that is killed before the config."""
     if not path.is_dir():
         return False
-    remains = [path / LOCK, path / LOCK.parent]
+    remains = [path / FINETUNED, path / LOCK, path / LOCK.parent]
     return all(found in remains or _TEMPORARY.fullmatch(found.name) for found in path.rglob("*"))
 
 
