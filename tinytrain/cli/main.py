@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, predict, train
+from tinytrain.cli import check, doctor, evaluate, finetune, grid, listing, predict, train, verify
 from tinytrain.errors import Interrupted, StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
@@ -59,6 +59,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("predict")(predict.predict)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
+app.command("verify-resume")(verify.verify_resume)
 app.command("list")(listing.list_)
 app.command("doctor")(doctor.doctor)
 
