@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tinytrain.errors import StorageError
+
 if TYPE_CHECKING:
     from tinytrain.training import Experiment, RunFolder, RunResult
 
@@ -66,7 +68,14 @@ def draw_run(experiment: Experiment, result: RunResult) -> None:
         config_yaml=experiment.config_yaml,
         versions={name: version for name, version in versions().items() if version is not None},
     )
-    write_report(result.folder.path, report)
+    try:
+        write_report(result.folder.path, report)
+    except OSError as error:
+        raise StorageError(
+            f"the report cannot be written: {error.strerror or error}",
+            place=result.folder.path,
+            remedy="Everything else is there; --resume writes it again",
+        ) from error
 
 
 def _row(epoch: Any) -> dict[str, Any]:
