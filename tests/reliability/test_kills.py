@@ -45,7 +45,7 @@ def whole(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return folder, time.monotonic() - begin
 
 
-@pytest.mark.timeout(120 + 60 * RUNS)
+@pytest.mark.timeout(500 + 100 * RUNS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_runs_killed_at_random_moments_end_with_the_same_bits(
     config: Path, whole: tuple[Path, float], tmp_path: Path, workers: int

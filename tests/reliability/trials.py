@@ -49,7 +49,7 @@ def finish(*arguments: str | Path, **options: Any) -> subprocess.CompletedProces
     """Run the program to its end."""
     return subprocess.run(
         command(*arguments),
-        **{"cwd": REPOSITORY, "capture_output": True, "text": True, "check": False, "timeout": 100, **options},
+        **{"cwd": REPOSITORY, "capture_output": True, "text": True, "check": False, "timeout": 400, **options},
     )
 
 

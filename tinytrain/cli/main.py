@@ -99,6 +99,8 @@ def run(arguments: Sequence[str]) -> int:
         return _reader_gone()
     except OSError as error:
         return _fail(_describe(error), StorageError.exit_code, debug)
+    except MemoryError as error:
+        return _fail(f"there is not enough memory{f': {error}' if str(error) else ''}", StorageError.exit_code, debug)
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:

@@ -230,14 +230,19 @@ def build_model(
         origins: of the config, for messages.
 
     Raises:
-        ConfigError: an argument is out of range, or the network takes images of other channels only.
+        ConfigError: an argument is out of range, the network takes images of other channels only, or it is too large
+            for the memory.
     """
     origins = origins or {}
-    if section.layers is not None:
-        return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
-    builder = MODELS.find(str(section.name))
-    with placed(("model",), origins):
-        return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
+    try:
+        if section.layers is not None:
+            return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
+        builder = MODELS.find(str(section.name))
+        with placed(("model",), origins):
+            return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
+    except (MemoryError, OverflowError) as error:
+        reason = f"the network is too large for the memory: {error or 'no more to be had'}"
+        raise ConfigError(reason, place=place_of(("model",), origins)) from error
 
 
 def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
