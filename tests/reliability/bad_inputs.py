@@ -1,6 +1,6 @@
-"""Every bad input that the documentation lists: how it is made, what is run, and what is said.
+"""Every bad input that docs/reliability.md lists: how it is made and what is run.
 
-`python -m tests.reliability.bad_inputs` prints the table of docs/reliability.md, which `test_bad_inputs.py` compares.
+What has to be said stands in the document alone; `test_bad_inputs.py` reads it there.
 """
 
 from __future__ import annotations
@@ -35,15 +35,11 @@ class BadInput:
         group: of the table.
         what: is wrong, in a few words.
         make: writes it below a folder and returns the command line.
-        code: of the exit.
-        message: what stderr ends with after `error: `; `DIR` stands for the folder.
     """
 
     group: str
     what: str
     make: Callable[[Path], list[str]]
-    code: int
-    message: str
 
 
 def cases() -> Iterator[BadInput]:
@@ -54,19 +50,6 @@ def cases() -> Iterator[BadInput]:
     yield from _cifar()
     yield from _images()
     yield from _trainings()
-
-
-def table() -> str:
-    """Return the table of the documentation, in Markdown."""
-    lines = []
-    group = None
-    for case in cases():
-        if case.group != group:
-            group = case.group
-            lines += ["", f"**{group}**", "", "| what is wrong | message after `error: ` | exit |", "| --- | --- | ---: |"]
-        message = case.message.replace("DIR/", "").replace("|", "\\|")
-        lines.append(f"| {case.what} | `{message}` | {case.code} |")
-    return "\n".join(lines[1:]) + "\n"
 
 
 def _configs() -> Iterator[BadInput]:
@@ -80,35 +63,23 @@ def _configs() -> Iterator[BadInput]:
 
     bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
     bomb += "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9))
-    many = "more than 50000 values once aliases are written out"
-    for what, content, message in [
-        ("aliases that multiply to 9⁹ values", bomb, f"x.yaml:1: a5.6.2.6.3.1.7: {many}"),
-        (
-            "a tag that asks for a call",
-            "name: !!python/object/apply:os.system [touch executed]\n",
-            "x.yaml:1: not valid YAML: the tag !!python/object/apply:os.system is not allowed (column 7)",
-        ),
-        ("an alias within itself", "data: &a [*a]\n", "x.yaml:1: data.0: an alias contains itself"),
-        (
-            "3,000 nested lists",
-            "data: " + "[" * 3000 + "]" * 3000,
-            "x.yaml:1: not valid YAML: more than 40 levels deep (column 45)",
-        ),
-        ("an integer of 5,000 digits", "seed: " + "9" * 5000, "x.yaml:1: seed: 999999999999999999999999 does not fit in 64 bits"),
-        ("a NUL", "name: a\0b\n", "x.yaml:1: character U+0000 does not belong in a text file"),
-        ("UTF-16", "name: é\n".encode("utf-16"), "x.yaml:1: byte 0xff is not UTF-8. Save the file as UTF-8"),
-        ("Latin-1", "name: é\n".encode("latin-1"), "x.yaml:1: byte 0xe9 is not UTF-8. Save the file as UTF-8"),
-        ("a key twice", "seed: 1\nseed: 2\n", "x.yaml:2: seed: this key is there twice, first at DIR/x.yaml:1"),
-        ("2 MB of comments", "#" * (2 << 20), "x.yaml: a config is at most 1048576 bytes"),
-        ("nothing", "", "x.yaml: expected keys and values, found nothing"),
-        ("a value that is no number", SMALL + "seed: .nan\n", "x.yaml:4: seed: expected a whole number, found .nan"),
-        (
-            "a network beyond any memory",
-            SMALL.replace("[4]", "[4000000000000]"),
-            "",
-        ),
+    for what, content in [
+        ("aliases that multiply to 9⁹ values", bomb),
+        ("a tag that asks for a call", "name: !!python/object/apply:os.system [touch executed]\n"),
+        ("an alias within itself", "data: &a [*a]\n"),
+        ("3,000 nested lists", "data: " + "[" * 3000 + "]" * 3000),
+        ("an integer of 5,000 digits", "seed: " + "9" * 5000),
+        ("a NUL", "name: a\0b\n"),
+        ("UTF-16", "name: é\n".encode("utf-16")),
+        ("Latin-1", "name: é\n".encode("latin-1")),
+        ("a key twice", "seed: 1\nseed: 2\n"),
+        ("2 MB of comments", "#" * (2 << 20)),
+        ("nothing", ""),
+        ("a value that is no number", SMALL + "seed: .nan\n"),
+        ("an unknown key", SMALL + "sed: 1\n"),
+        ("a network beyond any memory", SMALL.replace("[4]", "[4000000000000]")),
     ]:
-        yield BadInput("Configs", what, written(content), 2, f"DIR/{message}")
+        yield BadInput("Configs", what, written(content))
 
 
 def _weights() -> Iterator[BadInput]:
@@ -127,9 +98,9 @@ def _weights() -> Iterator[BadInput]:
             return os.system, ("touch executed",)
 
     def zeros(path: Path) -> None:
-        floats = Storage("FloatStorage", "0", 1 << 28)
+        floats = Storage("FloatStorage", "0", 1 << 26)
         zip_file(
-            path, {"a": tensor(floats, 0, (1 << 28,), (1,))}, {"0": bytes(1 << 30)}, compression=zipfile.ZIP_DEFLATED
+            path, {"a": tensor(floats, 0, (1 << 26,), (1,))}, {"0": bytes(1 << 28)}, compression=zipfile.ZIP_DEFLATED
         )
 
     floats = Storage("FloatStorage", "0", 6)
@@ -149,9 +120,17 @@ def _weights() -> Iterator[BadInput]:
             "w.pt",
             lambda p: zip_file(p, {"a": tensor(floats, 0, (1 << 40, 1 << 40), (0, 0))}, {"0": raw}),
         ),
-        ("a storage shorter than announced", "w.pt", lambda p: zip_file(p, {"a": tensor(floats, 0, (6,), (1,))}, {"0": raw[:9]})),
-        ("a legacy file cut short", "w.pth", lambda p: legacy_file(p, {"a": tensor(floats, 0, (6,), (1,))}, {"0": (6, raw[:9])})),
-        ("a gigabyte of zeros in a megabyte", "w.pt", zeros),
+        (
+            "a storage shorter than announced",
+            "w.pt",
+            lambda p: zip_file(p, {"a": tensor(floats, 0, (6,), (1,))}, {"0": raw[:9]}),
+        ),
+        (
+            "a legacy file cut short",
+            "w.pth",
+            lambda p: legacy_file(p, {"a": tensor(floats, 0, (6,), (1,))}, {"0": (6, raw[:9])}),
+        ),
+        ("256 MB of zeros in 260 kB", "w.pt", zeros),
         ("an .npz of objects", "w.npz", lambda p: np.savez(p, a=np.array([Reduces()], dtype=object))),
         ("a header length beyond the file", "w.safetensors", lambda p: safetensors_file(p, {}, length=1 << 60)),
         (
@@ -161,18 +140,34 @@ def _weights() -> Iterator[BadInput]:
                 p, f'{{"a":{json.dumps(entry([1], 0, 4))},"a":{json.dumps(entry([1], 0, 4))}}}'.encode(), bytes(4)
             ),
         ),
-        ("tensors that overlap", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, bytes(6))),
-        ("a hole between tensors", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12))),
+        (
+            "tensors that overlap",
+            "w.safetensors",
+            lambda p: safetensors_file(p, {"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, bytes(6)),
+        ),
+        (
+            "a hole between tensors",
+            "w.safetensors",
+            lambda p: safetensors_file(p, {"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)),
+        ),
         ("bytes after the tensors", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1], 0, 4)}, bytes(8))),
         ("a negative length", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([-1], 0, 4)}, bytes(4))),
-        ("lengths that overflow 64 bits", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1 << 40, 1 << 40], 0, 4)}, bytes(4))),
-        ("offsets beyond the file", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1 << 40], 0, 1 << 42)}, bytes(4))),
+        (
+            "lengths that overflow 64 bits",
+            "w.safetensors",
+            lambda p: safetensors_file(p, {"a": entry([1 << 40, 1 << 40], 0, 4)}, bytes(4)),
+        ),
+        (
+            "offsets beyond the file",
+            "w.safetensors",
+            lambda p: safetensors_file(p, {"a": entry([1 << 40], 0, 1 << 42)}, bytes(4)),
+        ),
         ("an unknown type", "w.safetensors", lambda p: safetensors_file(p, {"a": entry([1], 0, 4, "F31")}, bytes(4))),
         ("text", "w.safetensors", lambda p: p.write_text("hello")),
         ("nothing", "w.safetensors", lambda p: p.write_bytes(b"")),
         ("a folder without weights", "run", lambda p: p.mkdir()),
     ]:
-        yield BadInput("Weights", what, made(make, name), 3, "")
+        yield BadInput("Weights", what, made(make, name))
 
 
 def _idx() -> Iterator[BadInput]:
@@ -182,7 +177,10 @@ def _idx() -> Iterator[BadInput]:
 
     def changed(**files: bytes | None) -> Callable[[Path], list[str]]:
         def make(folder: Path) -> list[str]:
-            for name, content in {**good, **{f"train-{k}-idx{3 if k == 'images' else 1}-ubyte": v for k, v in files.items()}}.items():
+            for name, content in {
+                **good,
+                **{f"train-{k}-idx{3 if k == 'images' else 1}-ubyte": v for k, v in files.items()},
+            }.items():
                 if content is not None:
                     (folder / name).write_bytes(content)
             return _train(folder, f"dataset: idx, root: {folder}, options: {{classes: ['0', '1']}}")
@@ -201,13 +199,16 @@ def _idx() -> Iterator[BadInput]:
         ("sizes beyond the file", changed(images=plain[:4] + struct.pack(">3I", 1 << 20, 8, 8) + plain[16:])),
         ("a gzip cut short", changed(images=gzip.compress(plain)[:-9])),
         ("an xz that is damaged", changed(images=lzma.compress(plain)[:20] + bytes(40))),
-        ("gigabytes of zeros in a gzip of megabytes", changed(images=_gzip_bomb(plain[:4] + struct.pack(">3I", 1 << 24, 8, 8)))),
+        (
+            "gigabytes of zeros in a gzip of megabytes",
+            changed(images=_gzip_bomb(plain[:4] + struct.pack(">3I", 1 << 24, 8, 8))),
+        ),
         ("a label out of range", changed(labels=encoded(np.full(20, 7, np.uint8)))),
         ("fewer labels than images", changed(labels=encoded(labels[:-1]))),
         ("labels where images belong", changed(images=encoded(labels))),
         ("a file that is not there", changed(labels=None)),
     ]:
-        yield BadInput("IDX", what, make, 3, "")
+        yield BadInput("IDX", what, make)
 
 
 def _cifar() -> Iterator[BadInput]:
@@ -220,7 +221,12 @@ def _cifar() -> Iterator[BadInput]:
 
     def files(content: bytes) -> dict[str, bytes]:
         batches = {f"data_batch_{i}.bin": record(i) + record(i + 1) for i in range(1, 6)}
-        return {**batches, "test_batch.bin": record(1), "batches.meta.txt": b"a b c d e f g h i j", "data_batch_3.bin": content}
+        return {
+            **batches,
+            "test_batch.bin": record(1),
+            "batches.meta.txt": b"a b c d e f g h i j",
+            "data_batch_3.bin": content,
+        }
 
     def unpacked(found: dict[str, bytes]) -> Callable[[Path], list[str]]:
         def make(folder: Path) -> list[str]:
@@ -265,10 +271,10 @@ def _cifar() -> Iterator[BadInput]:
         ("an archive with a path that leads elsewhere", archived(("../../data_batch_1", b"x"))),
         ("an archive with an absolute path", archived(("/tmp/data_batch_1", b"x"))),
         ("an archive with a link", archived(("cifar-10-batches-py/data_batch_1", None))),
-        ("an archive that unpacks to more than a thousand times its size", archived(("data_batch_1", bytes(1 << 29)))),
+        ("an archive that unpacks to a thousand times its size", archived(("data_batch_1", bytes(1 << 28)))),
         ("an archive cut short", truncated),
     ]:
-        yield BadInput("CIFAR and archives", what, make, 3, "")
+        yield BadInput("CIFAR and archives", what, make)
 
 
 def _images() -> Iterator[BadInput]:
@@ -285,7 +291,12 @@ def _images() -> Iterator[BadInput]:
             return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
         header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(9999))) + chunk(b"IEND", b"")
+        return (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(bytes(9999)))
+            + chunk(b"IEND", b"")
+        )
 
     def link_loop(folder: Path) -> None:
         (folder / "3.png").symlink_to(folder / "4.png")
@@ -297,10 +308,11 @@ def _images() -> Iterator[BadInput]:
         ("a web page called .jpg", lambda p: (p / "3.jpg").write_text("<!doctype html><title>Not found</title>")),
         ("an image of no bytes", lambda p: (p / "3.png").write_bytes(b"")),
         ("links that lead in a circle", link_loop),
+        ("a named pipe", lambda p: os.mkfifo(p / "3.png")),
         ("a link to nothing", lambda p: (p / "3.png").symlink_to(p / "nowhere.png")),
         ("a class without images", lambda p: [file.unlink() for file in p.iterdir()]),
     ]:
-        yield BadInput("Images", what, folder_with(spoil), 3, "")
+        yield BadInput("Images", what, folder_with(spoil))
 
     def listed(text: str) -> Callable[[Path], list[str]]:
         def make(folder: Path) -> list[str]:
@@ -315,7 +327,7 @@ def _images() -> Iterator[BadInput]:
         ("a list with a file that is not there", "path,label\ntrain/a/9.png,a\n"),
         ("a list without rows", "path,label\n"),
     ]:
-        yield BadInput("Images", what, listed(text), 3, "")
+        yield BadInput("Images", what, listed(text))
 
 
 def _trainings() -> Iterator[BadInput]:
@@ -347,16 +359,16 @@ def _trainings() -> Iterator[BadInput]:
         (folder / "run" / "checkpoint" / "000001.safetensors").write_bytes(b"torn")
         return arguments
 
-    for what, make, code in [
-        ("one image in the last batch, under a BatchNorm1d", digits("data.batch_size=72", layers), 2),
-        ("a batch size that `drop_last` makes no batch of", digits("data.batch_size=2000", "data.drop_last=true"), 2),
-        ("a learning rate that makes the loss infinite", digits("train.optimizer.lr=1e38"), 2),
-        ("a run folder that holds something else", existing, 2),
-        ("`--resume` with a config that learns something else", other_config, 2),
-        ("`--resume` of a run that is not there", digits("--resume"), 2),
-        ("the only checkpoint damaged", damaged, 3),
+    for what, make in [
+        ("one image in the last batch, under a BatchNorm1d", digits("data.batch_size=72", layers)),
+        ("a batch size that `drop_last` makes no batch of", digits("data.batch_size=2000", "data.drop_last=true")),
+        ("a learning rate that makes the loss infinite", digits("train.optimizer.lr=1e38")),
+        ("a run folder that holds something else", existing),
+        ("`--resume` with a config that learns something else", other_config),
+        ("`--resume` of a run that is not there", digits("--resume")),
+        ("the only checkpoint damaged", damaged),
     ]:
-        yield BadInput("Running", what, make, code, "")
+        yield BadInput("Running", what, make)
 
 
 def photos(folder: Path) -> None:
@@ -383,7 +395,3 @@ def _gzip_bomb(header: bytes) -> bytes:
     packer = zlib.compressobj(9, wbits=31)
     megabyte = bytes(1 << 20)
     return packer.compress(header) + b"".join(packer.compress(megabyte) for _ in range(1 << 10)) + packer.flush()
-
-
-if __name__ == "__main__":
-    print(table(), end="")

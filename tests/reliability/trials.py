@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +68,15 @@ def outcome(folder: Path) -> tuple[Any, ...]:
 def temporary_files(folder: Path) -> list[str]:
     """Return what was left half written below a folder."""
     return [path.name for path in folder.rglob("*") if ".tmp" in path.name]
+
+
+@contextmanager
+def peak_memory() -> Iterator[Callable[[], int]]:
+    """Yield what returns the largest number of bytes that this process had more within the block; Linux only."""
+
+    def read(name: str) -> int:
+        return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) << 10  # type: ignore[index]
+
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is now what there is
+    before = read("VmRSS")
+    yield lambda: read("VmHWM") - before

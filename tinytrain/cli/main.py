@@ -5,6 +5,7 @@ Nothing heavy is imported here or at the top of a command's file, so that `--hel
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -83,6 +84,8 @@ def run(arguments: Sequence[str]) -> int:
         0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted, 143 terminated.
     """
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8, as they are
     command = typer.main.get_command(app)
     try:
         with command.make_context("tinytrain", [a for a in arguments if a != "--debug"]) as context:

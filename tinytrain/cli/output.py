@@ -50,7 +50,9 @@ def print_json(document: Any) -> None:
     """Print a document on stdout."""
     import json
 
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # Names of files that are not UTF-8 become escapes, which JSON reads back.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
 
 def print_table(

@@ -104,9 +104,9 @@ class RunFolder:
                     file.unlink(missing_ok=True)
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file whole."""
+        """Write a text file whole; what no UTF-8 can say, as in some names of files, becomes an escape of JSON's."""
         with self.replacing(name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def write_json(self, name: str, document: Any) -> None:
         """Write a JSON document whole."""
