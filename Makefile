@@ -10,9 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 CONFIG ?= configs/digits.yaml
 PYTHON_PARITY ?= .venv-parity/bin/python
 PYTHON_BENCH ?= .venv/bin/python
+FUZZ_SECONDS ?= 60
 PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
 
-.PHONY: help train finetune test lint parity bench clean
+.PHONY: help train finetune test lint parity bench reliability fuzz clean
 
 help:
 	@echo "make train    install, then train $(CONFIG) and print the test accuracy"
@@ -21,6 +22,8 @@ help:
 	@echo "make lint     check style and types"
 	@echo "make parity   compare with PyTorch (PYTHON_PARITY=..., by default an environment made for it)"
 	@echo "make bench    measure, beside PyTorch where PYTHON_BENCH=... has it; the loader too with DATA=FOLDER"
+	@echo "make reliability  run the tests of kills, full disks and damaged files at full count (half an hour)"
+	@echo "make fuzz     search the readers of files for inputs that break them, FUZZ_SECONDS=60 each"
 	@echo "make clean    remove the environments and caches; runs stay"
 
 train: .venv/installed
@@ -51,15 +54,25 @@ bench: $(if $(filter .venv/bin/python,$(PYTHON_BENCH)),.venv/installed)
 	@$(PYTHON_BENCH) benchmarks/train_step.py
 	@$(if $(DATA),$(PYTHON_BENCH) benchmarks/loading.py $(DATA))
 
+reliability: .venv-dev/installed
+	@TINYTRAIN_RELIABILITY=full .venv-dev/bin/python -m pytest -q tests/reliability $(ARGS)
+
+fuzz: .venv-fuzz/installed
+	@for reader in yaml weights idx image; do \
+		echo "$$reader, $(FUZZ_SECONDS) seconds" >&2; \
+		.venv-fuzz/bin/python fuzz/readers.py $$reader -max_total_time=$(FUZZ_SECONDS) -verbosity=0 || exit 1; \
+	done
+
 clean:
-	rm -rf .venv .venv-dev .venv-parity build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-dev .venv-parity .venv-fuzz build *.egg-info .pytest_cache .mypy_cache .ruff_cache
 
 .venv/installed: EXTRAS :=
 .venv-dev/installed: EXTRAS := [dev]
 .venv-parity/installed: EXTRAS := [dev]
+.venv-fuzz/installed: EXTRAS := [dev,fuzz]
 
 # Made again when pyproject.toml changes. The mark comes last, so that an install that failed is tried again.
-.venv/installed .venv-dev/installed .venv-parity/installed: %/installed: pyproject.toml
+.venv/installed .venv-dev/installed .venv-parity/installed .venv-fuzz/installed: %/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.10 or newer found; name one with PYTHON=..." >&2; exit 2; }
 	@echo "Installing into $* (once)" >&2
 	@test -x $*/bin/python || $(PYTHON) -m venv $*
