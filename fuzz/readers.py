@@ -3,14 +3,14 @@
     python fuzz/readers.py yaml|weights|idx|image [libFuzzer's options, as -max_total_time=60]
 
 A target may raise what people are told, `TinytrainError`, and nothing else; it must not hang, and not fill the memory.
-libFuzzer stops at the first input that breaks this, and leaves it as `crash-...`. The search begins with valid files.
+libFuzzer stops at the first input that breaks this, and leaves it as `crash-...`. The search begins with valid files
+and with what it found before, in `build/fuzz`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,22 +75,22 @@ def main() -> None:
     name, *options = sys.argv[1:]
     read, seeds = TARGETS[name]
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory(prefix=f"fuzz-{name}-") as folder:
-        known, made = Path(folder, "corpus"), Path(folder, "made")
-        known.mkdir()
-        made.mkdir()
-        for number, content in enumerate(seeds(made)):
-            (known / f"seed-{number}").write_bytes(content)
-        path = Path(folder, "input")
+    folder = REPOSITORY / "build" / "fuzz" / name
+    known, made = folder / "corpus", folder / "made"
+    known.mkdir(parents=True, exist_ok=True)
+    made.mkdir(exist_ok=True)
+    for number, content in enumerate(seeds(made)):
+        (known / f"seed-{number}").write_bytes(content)
+    path = folder / "input"
 
-        def try_input(data: bytes) -> None:
-            path.write_bytes(data)
-            with contextlib.suppress(TinytrainError):
-                read(path)
+    def try_input(data: bytes) -> None:
+        path.write_bytes(data)
+        with contextlib.suppress(TinytrainError):
+            read(path)
 
-        limits = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=8192"]
-        atheris.Setup([sys.argv[0], *limits, *options, str(known)], try_input)
-        atheris.Fuzz()
+    limits = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=8192"]
+    atheris.Setup([sys.argv[0], *limits, *options, str(known)], try_input)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
