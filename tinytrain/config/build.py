@@ -19,6 +19,7 @@ from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, DataError
 from tinytrain.generator import manual_seed
+from tinytrain.inspection import layer_costs
 from tinytrain.models import MODELS
 from tinytrain.ops.creation import tensor
 from tinytrain.optim import OPTIMIZERS, Optimizer
@@ -54,9 +55,15 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
     """Make sure that nothing is to be seen that would stop a training later on.
 
     Raises:
-        ConfigError: a batch cannot be learned from, or there is none.
+        ConfigError: a batch cannot be learned from, or there is none; or the network cannot take an image.
         DataError: a class has no image.
     """
+    for loader in (experiment.val, experiment.test):
+        if loader is not None:
+            with placed(("transforms", "eval"), config.origins):
+                image_shape(loader.dataset)
+    with placed(("model",), config.origins):
+        layer_costs(experiment.model, experiment.input_shape)
     try:
         with placed(("data", "batch_size"), config.origins):
             check_batches(experiment)
@@ -70,7 +77,8 @@ def assemble_experiment(config: Config) -> Experiment:
     device = require(config.device)
     splits = load_data(config)
     train, val, test = build_loaders(config, splits)
-    input_shape = image_shape(splits.train)
+    with placed(("transforms", "train"), origins):
+        input_shape = image_shape(splits.train)
 
     manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=origins)
@@ -234,15 +242,11 @@ def build_model(
             for the memory.
     """
     origins = origins or {}
-    try:
+    with placed(("model",), origins):
         if section.layers is not None:
             return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
         builder = MODELS.find(str(section.name))
-        with placed(("model",), origins):
-            return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
-    except (MemoryError, OverflowError) as error:
-        reason = f"the network is too large for the memory: {error or 'no more to be had'}"
-        raise ConfigError(reason, place=place_of(("model",), origins)) from error
+        return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
 
 
 def build_optimizer(config: Config, model: nn.Module) -> Optimizer:

@@ -75,11 +75,8 @@ def require_finite(position: int, loss: Tensor) -> None:
 
 
 def first_not_finite(e: Experiment) -> str | None:
-    """Return the name of the first of the network's weights that holds an infinity or no number, None where all do."""
-    for name, tensor in e.model.state_dict().items():
-        if tensor.is_floating_point() and not _is_finite(tensor):
-            return name
-    return None
+    """Return the name of the network's first parameter that is not finite throughout, None where all are."""
+    return next((name for name, parameter in e.model.named_parameters() if not _is_finite(parameter)), None)
 
 
 def explain(e: Experiment, epoch: int, batches: Sequence[Numbered], before: Sequence[int], wrong: NotFinite) -> str:
