@@ -62,7 +62,7 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
         if loader is not None:
             with placed(("transforms", "eval"), config.origins):
                 image_shape(loader.dataset)
-    with placed(("model",), config.origins):
+    with placed(("model",), config.origins), np.errstate(all="ignore"):  # weights from elsewhere may overflow
         layer_costs(experiment.model, experiment.input_shape)
     try:
         with placed(("data", "batch_size"), config.origins):
