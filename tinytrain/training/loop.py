@@ -171,7 +171,8 @@ class _Training:
         if p.batches == 0:
             p.begin_epoch(self._new_meter())
         e.train.set_epoch(p.epoch, p.batches)
-        batches = iter(e.train)
+        with self._workers_may_be_gone():
+            batches = iter(e.train)
         numbered = ((batches.position - 1, batch) for batch in self._polled(batches))
         before: list[int] = []
         last = time.perf_counter()
@@ -304,7 +305,8 @@ class _Training:
         """Return the scores on a split; `epoch` gives the random numbers of transforms that draw some."""
         e = self.e
         loader.set_epoch(epoch)
-        batches = self._polled(iter(loader))
+        with self._workers_may_be_gone():
+            batches = self._polled(iter(loader))
         found = evaluate(e.model, batches, e.loss, num_classes=len(e.class_names), device=e.device)
         if not math.isfinite(found.loss):
             reason = f"the {name} loss is {found.loss} after epoch {self.progress.epoch + 1}"
@@ -312,12 +314,21 @@ class _Training:
         return found
 
     def _polled(self, batches: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Hand on batches until a signal comes, which may have ended the workers as well."""
+        """Hand on batches until a signal comes."""
+        while True:
+            with self._workers_may_be_gone():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            self.interruptions.check()
+            yield batch
+
+    @contextlib.contextmanager
+    def _workers_may_be_gone(self) -> Iterator[None]:
+        """Stop as the signal asks where it has ended the workers, too, and their pipes or batches fail."""
         try:
-            for batch in batches:
-                self.interruptions.check()
-                yield batch
-        except RuntimeError:
+            yield
+        except (RuntimeError, OSError, EOFError):
             self.interruptions.check()
             raise
 
