@@ -63,6 +63,23 @@ class StorageError(TinytrainError):
     exit_code = 4
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the program to stop.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """What shells report for a program that a signal ended: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.number
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the closest known name, or an empty string."""
     matches = get_close_matches(str(name), list(known), n=1, cutoff=0.6)

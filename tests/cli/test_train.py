@@ -137,7 +137,7 @@ def test_an_interrupted_training_says_how_it_goes_on(config: Path, tmp_path: Pat
 
     monkeypatch.setattr(Screen, "epoch", interrupt)
     assert run(["train", str(config), "--run-dir", str(tmp_path / "run")]) == 130
-    assert capsys.readouterr().err.endswith("\ninterrupted; --resume goes on after the last finished epoch\n")
+    assert capsys.readouterr().err.endswith("\ninterrupted; the same command goes on from the last checkpoint\n")
 
 
 def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished: Path, capsys):
@@ -152,7 +152,10 @@ def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished:
     ("arguments", "message"),
     [
         (["--run-dir", "RUN"], "RUN: the run folder exists already. Name another one with --run-dir, or go on with"),
-        (["--run-dir", "RUN", "--resume", "seed=1"], "RUN: the run has seed=0, this config 1. A run goes on with"),
+        (
+            ["--run-dir", "RUN", "--resume", "seed=1"],
+            "RUN: the run has seed=0, this config 1. A run goes on with the config it began with; begin a new one with",
+        ),
         (["--run-dir", "elsewhere", "--resume"], "elsewhere: this is no run folder: it has no config.yaml"),
         (["--resume", "name=other"], "runs: there is no run called 'other' to go on with. Leave out --resume, or"),
         (["train.optimizer.lr=fast"], "override: train.optimizer.lr: expected a number, found 'fast'"),

@@ -208,3 +208,29 @@ def test_how_to_read_files_is_refused_where_there_are_none(key, value):
 def test_another_cache_than_ram_is_refused():
     with pytest.raises(ConfigError, match="cache"):
         config_from_values(values(data={"dataset": "image_folder", "cache": "disk"}))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"transforms": {"train": ["ToTensor", {"Normalize": {"mean": ["dark"], "std": [1.0]}}]}},
+            "transforms.train: could not convert string to float: 'dark'",
+        ),
+        (
+            {"transforms": {"eval": ["ToTensor", {"Normalize": {"mean": [0.1, 0.2], "std": [1.0, 1.0]}}]}},
+            "transforms.eval: ",
+        ),
+        ({"model": {"name": "lenet5"}}, "model: "),  # which is made for images of 32 pixels, not 8
+    ],
+)
+def test_what_cannot_work_on_an_image_is_a_mistake_of_the_config(sections: dict[str, Any], message: str):
+    with pytest.raises(ConfigError) as caught:
+        build_experiment(config_from_values(values(**sections)))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_network_beyond_the_memory_is_a_mistake_of_the_config():
+    section = {"name": "cnn", "widths": [4_000_000_000_000], "strides": [1]}
+    with pytest.raises(ConfigError, match=r"^model: too large for the memory: Unable to allocate"):
+        build_experiment(config_from_values(values(model=section)))

@@ -131,6 +131,43 @@ def test_manual_seed_repeats_everything():
     assert first[0] != first[1]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_pass_that_begins_within_an_epoch_gives_the_rest_of_it(workers, persistent):
+    whole = DataLoader(Noise(), batch_size=3, shuffle=True, seed=1)
+    whole.set_epoch(2)
+    expected = batches(whole)
+    loader = DataLoader(
+        Noise(), batch_size=3, shuffle=True, seed=1, num_workers=workers, persistent_workers=persistent and workers > 0
+    )
+    for first in (3, 1, 0, 4):
+        loader.set_epoch(2, first)
+        iterator = iter(loader)
+        assert iterator.position == first
+        assert batches(iterator) == expected[first:]
+        assert iterator.position == 4
+    assert batches(loader) == batches(whole), "the next epoch begins with its first batch"
+
+
+def test_a_pass_counts_the_batches_that_were_left_out():
+    loader = DataLoader(Damaged(), batch_size=2, skip_damaged=True)
+    iterator = iter(loader)
+    assert [iterator.position for _ in iterator] == [1, 2]
+    assert iterator.position == 3
+
+
+def test_the_samples_of_a_batch_can_be_told_afterwards():
+    loader = DataLoader(Noise(), batch_size=3, shuffle=True, seed=1)
+    loader.set_epoch(2)
+    seen = [batch[0].tolist() for batch in loader]
+    assert [loader.keys_of_batch(2, number) for number in range(4)] == seen
+
+
+def test_a_stream_has_no_place_to_begin_within():
+    with pytest.raises(ValueError, match="an IterableDataset cannot begin with batch 2"):
+        DataLoader(Stream(), batch_size=2, seed=1).set_epoch(0, 2)
+
+
 def test_damaged_samples_raise_unless_they_are_to_be_skipped():
     with pytest.raises(DataError, match=r"file1\.png: is torn"):
         list(DataLoader(Damaged(), batch_size=2))

@@ -76,7 +76,7 @@ def test_links_in_a_zip_are_refused(tmp_path):
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_RATIO", 20)
+    monkeypatch.setattr(archive, "FREE_BYTES", 1_000_000)
     path = make(tmp_path / "archive", {"zeros": bytes(10_000_000)})
     with pytest.raises(DataError, match="which no data set needs"):
         unpack(path, tmp_path / "out")

@@ -4,12 +4,15 @@ import functools
 import gzip
 import hashlib
 import http.server
+import re
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tinytrain import datasets
 from tinytrain.datasets import EMNIST, MNIST
 from tinytrain.datasets.download import Resource, fetch
 from tinytrain.errors import DataError
@@ -97,3 +100,10 @@ def test_emnist_takes_its_files_out_of_the_archive(server, tmp_path, monkeypatch
     monkeypatch.setattr(EMNIST, "md5", {"gzip.zip": md5((server.folder / "gzip.zip").read_bytes())})
     assert EMNIST(tmp_path, "letters", download=True).targets.tolist() == [1, 26]
     assert server.requested == ["/gzip.zip"]
+
+
+def test_everything_comes_over_https():
+    package = Path(datasets.__file__).parent.parent
+    addresses = {url for path in package.rglob("*.py") for url in re.findall(r"https?://[^\s\"']+", path.read_text())}
+    assert addresses
+    assert [url for url in addresses if not url.startswith("https://")] == []

@@ -53,7 +53,7 @@ def test_a_folder_that_is_partly_there_says_what_is_missing_and_where_to_get_it(
         KMNIST(tmp_path)
     assert caught.value.place == str(tmp_path / "KMNIST" / "raw")
     assert caught.value.reason == "KMNIST is not complete: train-labels-idx1-ubyte (or .gz) not found"
-    url = "http://codh.rois.ac.jp/kmnist/dataset/kmnist/train-labels-idx1-ubyte.gz"
+    url = "https://codh.rois.ac.jp/kmnist/dataset/kmnist/train-labels-idx1-ubyte.gz"
     assert caught.value.remedy == f"Get it from {url}, or ask for a download (download: true)"
 
 

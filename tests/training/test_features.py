@@ -11,12 +11,10 @@ import pytest
 
 import tinytrain as tt
 from tinytrain import nn
-from tinytrain.errors import ConfigError
+from tinytrain.errors import ConfigError, Interrupted
 from tinytrain.optim import SGD
-from tinytrain.optim.schedules import SCHEDULES, Schedule
-from tinytrain.training import Events, Experiment, RunFolder, RunResult, train
+from tinytrain.training import Events, Experiment
 from tinytrain.training.ema import WeightAverage
-from tinytrain.training.events import EpochResult
 from tinytrain.training.freezing import Freezing
 from tinytrain.training.mixing import MixingCollate
 from tinytrain.training.parameter_groups import parameter_groups
@@ -25,55 +23,7 @@ from tinytrain.training.step import learn
 from tinytrain.utils.data import DataLoader, TensorDataset
 from tinytrain.weights import load_bundle
 
-
-def network() -> nn.Sequential:
-    tt.manual_seed(1)
-    return nn.Sequential(
-        nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()), nn.Flatten(), nn.Linear(16, 3)
-    )
-
-
-def experiment(model: nn.Module | None = None, *, batch_size: int = 8, collate_fn: Any = None, **options: Any) -> Any:
-    """Three classes of 4x4 images; `options` are those of the experiment."""
-    generator = tt.Generator().manual_seed(5)
-    targets = tt.arange(46) % 3
-    images = 0.3 * tt.randn(46, 1, 4, 4, generator=generator)
-    images[tt.arange(46), 0, targets, targets] += 2.0
-    data = TensorDataset(images, targets)
-    model = model or network()
-    optimizer = options.pop("optimizer", None) or SGD(model.parameters(), lr=0.1, momentum=0.9)
-    held_out = DataLoader(data, 16)
-    return Experiment(
-        name="toy",
-        seed=1,
-        device=tt.device("cpu"),
-        model=model,
-        train=DataLoader(data, batch_size, shuffle=True, seed=1, collate_fn=collate_fn),
-        val=held_out,
-        test=None,
-        class_names=["a", "b", "c"],
-        input_shape=(1, 4, 4),
-        loss=nn.CrossEntropyLoss(),
-        optimizer=optimizer,
-        schedule=Schedule(SCHEDULES["constant"](optimizer, 4, 6)),
-        config_yaml="name: toy\n",
-        bundle={"model": {"layers": []}, "eval_transforms": ["ToTensor"]},
-        **{"epochs": 3, **options},
-    )
-
-
-def run(e: Experiment, path: Path, **options: Any) -> RunResult:
-    path.mkdir(exist_ok=True)
-    return train(e, RunFolder(path), **options)
-
-
-class StopAfter(Events):
-    def __init__(self, epoch: int):
-        self.last = epoch
-
-    def epoch(self, result: EpochResult) -> None:
-        if result.epoch == self.last:
-            raise KeyboardInterrupt
+from .toys import StopAt, experiment, network, run
 
 
 def averaged() -> Experiment:
@@ -102,16 +52,21 @@ FEATURES = {
 }
 
 
+@pytest.mark.parametrize("stop", [(1, 1), (1, 4), (2, 3), (2, 6), (3, 2)])
 @pytest.mark.parametrize("feature", FEATURES)
-def test_a_training_goes_on_to_the_bit_where_it_was_stopped(feature: str, tmp_path: Path):
+def test_a_training_goes_on_to_the_bit_where_it_was_stopped(feature: str, stop: tuple[int, int], tmp_path: Path):
     whole = run(FEATURES[feature](), tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        run(FEATURES[feature](), tmp_path / "parts", events=StopAfter(1))
-    tt.manual_seed(999)
+    with pytest.raises(Interrupted):
+        run(FEATURES[feature](), tmp_path / "parts", events=StopAt(*stop))
+    tt.manual_seed(999)  # whatever a new process begins with
     resumed = run(FEATURES[feature](), tmp_path / "parts", resume=True)
     assert resumed.summary["weights_sha256"] == whole.summary["weights_sha256"]
     assert resumed.summary["val"] == whole.summary["val"]
-    assert [each.val.loss for each in resumed.epochs] == [each.val.loss for each in whole.epochs]
+    for split in ("train", "val"):
+        assert [getattr(each, split).loss for each in resumed.epochs] == [
+            getattr(each, split).loss for each in whole.epochs
+        ]
+    assert [each.lr for each in resumed.epochs] == [each.lr for each in whole.epochs]
 
 
 def test_the_average_follows_its_formula():

@@ -94,6 +94,7 @@ def _write(found: Evaluation, judged: Judgement, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     place, names, scores = RunFolder(folder), found.class_names, judged.scores
+    assert scores.confusion is not None  # it was counted just now
     place.write_text("confusion_matrix.csv", confusion_csv(scores.confusion, names))
     place.write_text("classes.csv", rows_csv(scores.per_class(names)))
     with place.replacing("confusion_matrix.png") as path:

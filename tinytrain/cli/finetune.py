@@ -12,6 +12,7 @@ import typer
 from tinytrain.cli.output import (
     ConfigArgument,
     DeviceOption,
+    ForceOption,
     JsonOption,
     LogOption,
     OverridesArgument,
@@ -20,7 +21,7 @@ from tinytrain.cli.output import (
     all_overrides,
     print_table,
 )
-from tinytrain.cli.train import run_in_folder
+from tinytrain.cli.train import choose_folder, run_in_folder
 
 if TYPE_CHECKING:
     from tinytrain.weights import Matching, Row
@@ -35,7 +36,8 @@ def finetune(
     ] = None,
     device: DeviceOption = None,
     run_dir: RunDirOption = None,
-    resume: ResumeOption = False,
+    resume: ResumeOption = None,
+    force: ForceOption = False,
     log: LogOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -49,21 +51,15 @@ def finetune(
     check_writers(log or [])
 
     from tinytrain.config.finetune import build_finetuning
-    from tinytrain.config.runs import FINETUNED, find_run
-    from tinytrain.training import RunFolder
+    from tinytrain.training.run_folder import FINETUNED
 
     finetuning = build_finetuning(loaded, weights)
-    experiment = finetuning.experiment
-    if resume:
-        folder = find_run(finetuning.config, run_dir, finetuned=True)
-    else:
-        folder = RunFolder.create(experiment.name, run_dir)
-        folder.write_json(FINETUNED, finetuning.report())
+    place = choose_folder(finetuning.config, run_dir, resume, force, finetuned=True)
     print(f"{finetuning.source}: {finetuning.matching.summary()}", file=sys.stderr)
     print_table(list(table_of(finetuning.matching)), indent=2, file=sys.stderr)
     for warning in finetuning.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    run_in_folder(experiment, folder, resume=resume, log=log, json=json)
+    run_in_folder(finetuning.experiment, place, log=log, json=json, files={FINETUNED: finetuning.report()})
 
 
 def table_of(matching: Matching) -> Iterator[tuple[str, str, str]]:

@@ -5,10 +5,13 @@ Nothing heavy is imported here or at the top of a command's file, so that `--hel
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -29,8 +32,9 @@ from tinytrain.cli import (
     predict,
     sweep,
     train,
+    verify,
 )
-from tinytrain.errors import StorageError, TinytrainError
+from tinytrain.errors import Interrupted, StorageError, TinytrainError
 
 OK, USAGE, INTERRUPTED = 0, 2, 130
 READER_GONE = 141  # what a shell reports for a program that its pipe's reader left, as in `... | head`
@@ -80,6 +84,7 @@ app.command("compare")(compare.compare)
 app.command("grid")(grid.grid)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
+app.command("verify-resume")(verify.verify_resume)
 app.command("list")(listing.list_)
 app.command("new")(new.new)
 app.command("config-schema")(config_schema.config_schema)
@@ -89,6 +94,7 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Run the command line on the program's arguments and leave with its exit code."""
+    signal.signal(signal.SIGTERM, _stop)
     if COMPLETION in os.environ:
         _complete()
     sys.exit(run(sys.argv[1:]))
@@ -104,9 +110,11 @@ def run(arguments: Sequence[str]) -> int:
         arguments: without the program's name.
 
     Returns:
-        0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted.
+        0 done; 2 usage or config; 3 data or weights; 4 input or output; 130 interrupted, 143 terminated.
     """
     debug = "--debug" in arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8, as they are
     command = typer.main.get_command(app)
     try:
         with command.make_context("tinytrain", [a for a in arguments if a != "--debug"]) as context:
@@ -123,6 +131,10 @@ def run(arguments: Sequence[str]) -> int:
         return _reader_gone()
     except OSError as error:
         return _fail(_describe(error), StorageError.exit_code, debug)
+    except MemoryError as error:
+        return _fail(f"there is not enough memory{f': {error}' if str(error) else ''}", StorageError.exit_code, debug)
+    except Interrupted as error:
+        return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -133,6 +145,11 @@ def _complete() -> None:
 
     completion_init()
     typer.main.get_command(app)(prog_name="tinytrain")
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End as after Ctrl-C: what is half written is removed on the way."""
+    raise Interrupted(number)
 
 
 def _fail(message: str, code: int, debug: bool) -> int:

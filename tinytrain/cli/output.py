@@ -25,7 +25,17 @@ DeviceOption = Annotated[
 RunDirOption = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder for the results, instead of runs/<name>.")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+ResumeOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on with the latest run, or begin a new one. By default a run that was interrupted goes on.",
+        show_default=False,
+    ),
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Go on with the latest run though the config is another one.")
+]
 LogOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -56,7 +66,9 @@ def print_json(document: Any) -> None:
     """Print a document on stdout."""
     import json
 
-    sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    # Names of files that are not UTF-8 become escapes, which JSON reads back.
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
 
 
 def print_table(

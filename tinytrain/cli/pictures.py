@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from tinytrain.errors import StorageError
+
 if TYPE_CHECKING:
     from tinytrain.training import Experiment, Mistake, RunFolder, RunResult
 
@@ -20,7 +22,7 @@ def draw_train_batch(experiment: Experiment, folder: RunFolder) -> None:
 
     experiment.train.set_epoch(0)
     images, targets = next(iter(experiment.train))
-    transform, names = transform_of(experiment.train.dataset), experiment.class_names
+    transform, names = transform_of(experiment.train.dataset), _drawable(experiment.class_names)
     shown = zip(images[:NUM_IMAGES], class_indices(targets)[:NUM_IMAGES].tolist(), strict=True)
     sheet = draw_grid([labelled(image, names[target], transform=transform) for image, target in shown])
     with folder.replacing("train_batch.png") as path:
@@ -55,9 +57,9 @@ def draw_mistakes(mistakes: Sequence[Mistake], transform: Any, class_names: Sequ
 
     if not mistakes:
         return
+    names = _drawable(class_names)
     tiles = [
-        judged(m.image, class_names[m.target], class_names[m.prediction], m.probability, transform=transform)
-        for m in mistakes
+        judged(m.image, names[m.target], names[m.prediction], m.probability, transform=transform) for m in mistakes
     ]
     with folder.replacing("worst_mistakes.png") as path:
         draw_grid(tiles, nrow=6, cell=144).save(path)
@@ -75,15 +77,27 @@ def draw_run(experiment: Experiment, result: RunResult) -> None:
         name=result.folder.path.name,
         summary=result.summary,
         epochs=[_row(each) for each in result.epochs],
-        class_names=experiment.class_names,
+        class_names=_drawable(experiment.class_names),
         confusion=None if scores is None else scores.confusion,
-        per_class=[] if scores is None else scores.per_class(experiment.class_names),
+        per_class=[] if scores is None else scores.per_class(_drawable(experiment.class_names)),
         layers=[vars(layer) for layer in layer_costs(experiment.model, experiment.input_shape)],
         config_yaml=experiment.config_yaml,
         versions={name: version for name, version in versions().items() if version is not None},
         machine=machine(),
     )
-    write_report(result.folder.path, report)
+    try:
+        write_report(result.folder.path, report)
+    except OSError as error:
+        raise StorageError(
+            f"the report cannot be written: {error.strerror or error}",
+            place=result.folder.path,
+            remedy="Everything else is there; --resume writes it again",
+        ) from error
+
+
+def _drawable(names: Sequence[str]) -> list[str]:
+    """Return names that a font and a page can show: those of folders need not be UTF-8."""
+    return [name.encode("utf-8", "replace").decode("utf-8") for name in names]
 
 
 def _row(epoch: Any) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Screen(Events):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.stop()
-        if kind is KeyboardInterrupt:
-            self.message("interrupted; --resume goes on after the last finished epoch")
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self.message("interrupted; the same command goes on from the last checkpoint")
 
     def begin(self, run_dir: Path, epochs: int, first_epoch: int, steps_per_epoch: int) -> None:
         """Say where the results go."""

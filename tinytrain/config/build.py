@@ -19,6 +19,7 @@ from tinytrain.datasets.samples import labels_of
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, DataError
 from tinytrain.generator import manual_seed
+from tinytrain.inspection import layer_costs
 from tinytrain.models import MODELS
 from tinytrain.ops.creation import tensor
 from tinytrain.optim import OPTIMIZERS, Optimizer
@@ -27,6 +28,7 @@ from tinytrain.training.ema import WeightAverage
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.mixing import MixingCollate
 from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
 from tinytrain.transforms import build_pipeline
@@ -42,13 +44,41 @@ def build_experiment(config: Config) -> Experiment:
     Raises:
         ConfigError: a value does not go with another one, or with the data.
         DeviceError: the device is not there.
-        DataError: the data are missing or damaged.
+        DataError: the data are missing or damaged, or a class has no image.
     """
+    experiment = assemble_experiment(config)
+    check_experiment(experiment, config)
+    return experiment
+
+
+def check_experiment(experiment: Experiment, config: Config) -> None:
+    """Make sure that nothing is to be seen that would stop a training later on.
+
+    Raises:
+        ConfigError: a batch cannot be learned from, or there is none; or the network cannot take an image.
+        DataError: a class has no image.
+    """
+    for loader in (experiment.val, experiment.test):
+        if loader is not None:
+            with placed(("transforms", "eval"), config.origins):
+                image_shape(loader.dataset)
+    with placed(("model",), config.origins), np.errstate(all="ignore"):  # weights from elsewhere may overflow
+        layer_costs(experiment.model, experiment.input_shape)
+    try:
+        with placed(("data", "batch_size"), config.origins):
+            check_batches(experiment)
+    except DataError as error:
+        raise DataError(error.reason, place=config.data.root or config.data.dataset, remedy=error.remedy) from error
+
+
+def assemble_experiment(config: Config) -> Experiment:
+    """Build an experiment without looking whether it can run; as `build_experiment`."""
     origins = config.origins
     device = require(config.device)
     splits = load_data(config)
     train, val, test = build_loaders(config, splits)
-    input_shape = image_shape(splits.train)
+    with placed(("transforms", "train"), origins):
+        input_shape = image_shape(splits.train)
 
     manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=origins)
@@ -85,6 +115,8 @@ def build_experiment(config: Config) -> Experiment:
         early_stopping=None if stopping is None else EarlyStopping(stopping.patience, stopping.metric),
         average=None if config.train.ema_decay is None else WeightAverage(model, config.train.ema_decay),
         log_every=config.train.log_every,
+        checkpoint_steps=config.train.checkpoint.every_steps,
+        checkpoint_minutes=config.train.checkpoint.every_minutes,
         config_yaml=config.to_yaml(),
         bundle={
             "model": plain_values(config.model),
@@ -157,7 +189,7 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
     mixing = None
     if section.mixup_alpha is not None or section.cutmix_alpha is not None:
         mixing = MixingCollate(len(splits.classes), mixup_alpha=section.mixup_alpha, cutmix_alpha=section.cutmix_alpha)
-    train = build_loader(config, splits.train, shuffle=True, collate_fn=mixing)
+    train = build_loader(config, splits.train, shuffle=True, drop_last=config.data.drop_last, collate_fn=mixing)
     val, test = (
         None if part is None else build_loader(config, part, shuffle=False) for part in (splits.val, splits.test)
     )
@@ -165,7 +197,12 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
 
 
 def build_loader(
-    config: Config, dataset: Any, *, shuffle: bool, collate_fn: Callable[[Any], Any] | None = None
+    config: Config,
+    dataset: Any,
+    *,
+    shuffle: bool,
+    drop_last: bool = False,
+    collate_fn: Callable[[Any], Any] | None = None,
 ) -> DataLoader:
     """Return the loader of one split.
 
@@ -173,12 +210,14 @@ def build_loader(
         config: resolved.
         dataset: with its transform.
         shuffle: whether the order is another one in every epoch.
+        drop_last: whether a shorter last batch is left out.
         collate_fn: makes a batch of samples; None: stacks them.
     """
     return DataLoader(
         dataset,
         config.data.batch_size,
         shuffle=shuffle,
+        drop_last=drop_last,
         num_workers=config.data.workers,
         collate_fn=collate_fn,
         persistent_workers=config.data.workers > 0,
@@ -199,13 +238,14 @@ def build_model(
         origins: of the config, for messages.
 
     Raises:
-        ConfigError: an argument is out of range, or the network takes images of other channels only.
+        ConfigError: an argument is out of range, the network takes images of other channels only, or it is too large
+            for the memory.
     """
     origins = origins or {}
-    if section.layers is not None:
-        return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
-    builder = MODELS.find(str(section.name))
     with placed(("model",), origins):
+        if section.layers is not None:
+            return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
+        builder = MODELS.find(str(section.name))
         return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
 
 

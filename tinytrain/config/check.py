@@ -15,6 +15,7 @@ from tinytrain.inspection.class_folders import named, survey_folders
 from tinytrain.inspection.cost import layer_costs
 from tinytrain.inspection.duplicates import find_copies
 from tinytrain.inspection.split_survey import SplitSurvey, survey_split
+from tinytrain.training.preflight import PLACEHOLDERS
 from tinytrain.training.rehearsal import estimate_memory, learning_rates, rehearse, waits_for_plateau
 from tinytrain.transforms import Compose, Normalize, build_pipeline
 
@@ -114,9 +115,9 @@ def _judge_split(check: Check, split: str, survey: SplitSurvey) -> None:
 
 def _judge_classes(check: Check) -> None:
     counts = check.surveys["train"].per_class(len(check.classes))
-    empty = [name for name, count in zip(check.classes, counts, strict=True) if count == 0]
+    empty = [n for n, count in zip(check.classes, counts, strict=True) if count == 0 and n not in PLACEHOLDERS]
     if empty:
-        check.notes.append(f"train: there is no image of {named(empty)}")
+        check.problems.append(f"train: there is no image of {named(empty)}")
     present = [count for count in counts if count]
     if present and max(present) >= IMBALANCE * min(present):
         least, most = (check.classes[counts.index(extreme(present))] for extreme in (min, max))

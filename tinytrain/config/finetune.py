@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tinytrain import nn
-from tinytrain.config.build import build_experiment, build_model
+from tinytrain.config.build import assemble_experiment, build_model, check_experiment
 from tinytrain.config.load import config_from_values
 from tinytrain.config.origins import OVERRIDE, flow, replace_origins
 from tinytrain.config.problems import placed
@@ -70,7 +70,7 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
     with placed(("model", "name"), config.origins):
         source = open_source(weights, config.model, download=config.finetune.download)
     config, warnings = with_preprocessing(with_weights(config, weights), source)
-    experiment = build_experiment(config)
+    experiment = assemble_experiment(config)
     section, model = config.finetune, experiment.model
     head = head_of(config.model, model, len(experiment.class_names), experiment.input_shape)
     matching = transfer_weights(
@@ -90,6 +90,7 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
     if section.freeze:
         with placed(("finetune", "freeze"), config.origins):
             experiment.freezing = Freezing(model, section.freeze, until_epoch=section.unfreeze_at_epoch)
+    check_experiment(experiment, config)
     return Finetuning(config, experiment, weights, matching, warnings)
 
 

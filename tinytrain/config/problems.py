@@ -35,6 +35,9 @@ _BOUNDS = {
     "less_than_equal": ("of at most", "le"),
 }
 
+_MISTAKES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What builders, transforms and layers raise on arguments that are of the right type and make no sense."""
+
 
 def config_error(reason: str, path: KeyPath, origins: Origins, *, remedy: str | None = None) -> ConfigError:
     """Return the error for the value at `path`."""
@@ -52,8 +55,11 @@ def placed(path: KeyPath, origins: Origins) -> Iterator[None]:
         raise ConfigError(error.reason, place=place_of(path, origins), remedy=error.remedy) from error
     except TinytrainError:
         raise
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(str(error), place=place_of(path, origins)) from error
+    except MemoryError as error:
+        raise ConfigError(f"too large for the memory: {error}", place=place_of(path, origins)) from error
+    except _MISTAKES as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(reason, place=place_of(path, origins)) from error
 
 
 def unknown_key(key: str, known: Iterable[str], path: KeyPath, origins: Origins, *, owner: str = "") -> ConfigError:

@@ -1,81 +1,20 @@
-"""Runs that exist already: which one to go on with, and what their weights are for."""
+"""Runs that exist already: what their weights are for."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tinytrain.config.load import load_config
-from tinytrain.config.origins import KeyPath, dotted
-from tinytrain.config.schema import Config, plain_values
-from tinytrain.errors import DataError, StorageError, UsageError, WeightsError
+from tinytrain.config.schema import Config
+from tinytrain.errors import DataError, StorageError, WeightsError
 from tinytrain.nn import Module
-from tinytrain.training import RunFolder
 from tinytrain.weights import load_weights
-
-FINETUNED = "finetune.json"
-"""The file in a run's folder that says where its first weights are from; `finetune` writes it, `train` does not."""
-
-MAY_DIFFER = {
-    "device",
-    "data.root",
-    "data.download",
-    "data.workers",
-    "data.cache",
-    "train.log_every",
-    "finetune.download",
-}
-"""Keys that do not change what is computed, so that a run can go on with others."""
-
-
-def find_run(
-    config: Config, path: Path | None = None, root: Path = Path("runs"), *, finetuned: bool = False
-) -> RunFolder:
-    """Return the run folder that training is to go on in: `path`, or the latest of the config's name.
-
-    Args:
-        config: of the training.
-        path: of the folder.
-        root: where runs lie.
-        finetuned: whether it is `finetune` that goes on.
-
-    Raises:
-        UsageError: there is none, or it is of another config or another command.
-    """
-    if path is None:
-        pattern = re.compile(re.escape(config.name) + r"(?:-(\d+))?")
-        names = [(match, each) for each in root.glob("*") if (match := pattern.fullmatch(each.name))]
-        if not names:
-            raise UsageError(
-                f"there is no run called {config.name!r} to go on with",
-                place=root,
-                remedy="Leave out --resume, or name a run with --run-dir",
-            )
-        path = max(names, key=lambda pair: int(pair[0][1] or 1))[1]
-    written = path / "config.yaml"
-    if not written.is_file():
-        raise UsageError("this is no run folder: it has no config.yaml", place=path)
-    if (path / FINETUNED).is_file() is not finetuned:
-        command = "train" if finetuned else "finetune"
-        raise UsageError(
-            f"the run was begun by `tinytrain {command}`", place=path, remedy=f"Go on with it by {command} --resume"
-        )
-    there, here = (dict(_flat(plain_values(each))) for each in (load_config(written), config))
-    for key in sorted(there.keys() | here.keys()):
-        if key not in MAY_DIFFER and there.get(key) != here.get(key):
-            raise UsageError(
-                f"the run has {key}={there.get(key)!r}, this config {here.get(key)!r}",
-                place=path,
-                remedy="A run goes on with the config it began with; leave out --resume to begin a new one",
-            )
-    return RunFolder(path)
 
 
 def read_document(path: Path) -> Any:
@@ -142,12 +81,3 @@ def load_every_tensor(
             place=source,
             remedy=f"Leave the others out with --mapping, as by {matching.others[0]!r}: null",
         )
-
-
-def _flat(values: dict[str, Any], path: KeyPath = ()) -> Iterator[tuple[str, Any]]:
-    """Yield each value that is no section, by its dotted path."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, (*path, key))
-        else:
-            yield dotted((*path, key)), list(value) if isinstance(value, tuple) else value

@@ -87,6 +87,9 @@ class DataSection(Section):
     batch_size: PositiveInt = 64
     """Images in a batch."""
 
+    drop_last: bool = False
+    """Leave out the last batch of an epoch where it is shorter than the others."""
+
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that load batches; 0: the training process itself. The result is the same."""
 
@@ -196,6 +199,16 @@ class EarlyStoppingSection(Section):
     """The score: top1, top5, macro_recall (the mean of the classes' recalls) or loss."""
 
 
+class CheckpointSection(Section):
+    """When the whole state is saved within an epoch, so that a run can go on from there; an epoch ends with it."""
+
+    every_steps: PositiveInt | None = None
+    """Steps between two. null: any number."""
+
+    every_minutes: PositiveFloat | None = 10.0
+    """Minutes between two. null: any number."""
+
+
 class TrainSection(Section):
     """How the network learns."""
 
@@ -229,6 +242,8 @@ class TrainSection(Section):
 
     early_stopping: EarlyStoppingSection | None = None
     """When to end before the last epoch. null: never."""
+
+    checkpoint: CheckpointSection = CheckpointSection()
 
     log_every: PositiveInt = 50
     """Steps between two messages on the progress of an epoch."""

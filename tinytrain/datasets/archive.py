@@ -18,7 +18,7 @@ from typing import IO, cast
 from tinytrain.errors import DataError, StorageError
 
 MAX_BYTES = 1 << 36  # unpacked, all members together
-MAX_RATIO = 1100  # unpacked to packed; deflate cannot do more, data of images never come near it
+MAX_RATIO, FREE_BYTES = 16, 1 << 27  # unpacked to packed beyond so many bytes; images hardly shrink
 MAX_MEMBERS = 1_000_000
 
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError)
@@ -153,7 +153,7 @@ def _in_tar(tar: tarfile.TarFile, archive: Path) -> Iterator[Member]:
 def _checked(members: Iterator[Member], archive: Path) -> Iterator[Member]:
     """Pass members on while their names stay inside and their sizes within bounds."""
     total = 0
-    limit = min(MAX_BYTES, max(archive.stat().st_size, 1) * MAX_RATIO)
+    limit = min(MAX_BYTES, MAX_RATIO * archive.stat().st_size + FREE_BYTES)
     for count, member in enumerate(members, 1):
         _safe_parts(member.name, archive)
         total += member.size

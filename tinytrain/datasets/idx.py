@@ -19,6 +19,7 @@ import numpy as np
 from tinytrain.errors import DataError
 
 MAX_BYTES = 1 << 32  # of values in one file; the largest public set (EMNIST byclass) has 0.64e9
+MAX_RATIO, FREE_BYTES = 16, 1 << 27  # unpacked to packed beyond so many bytes; images hardly shrink
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 1 << 24
@@ -42,8 +43,11 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         with _open(path) as stream:
             dtype, shape = _read_header(stream, path)
             size = math.prod(shape) * dtype.itemsize
-            if size > MAX_BYTES:
-                raise DataError(f"the header announces {size} bytes; the limit is {MAX_BYTES}", place=path)
+            limit = MAX_BYTES
+            if isinstance(stream, (gzip.GzipFile, lzma.LZMAFile)):
+                limit = min(limit, MAX_RATIO * path.stat().st_size + FREE_BYTES)
+            if size > limit:
+                raise DataError(f"the header announces {size} bytes; the limit is {limit}", place=path)
             values = _read_exactly(stream, size, path)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"cannot be read: {error}", place=path, remedy="Get the file again") from error

@@ -8,6 +8,7 @@ being cut off.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import warnings
 import zlib
@@ -79,6 +80,7 @@ def read_image(
             32-bit integers must lie in 0..65535, floats in 0..1.
     """
     try:
+        _refuse_endless(path)
         with open(path, "rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of half-broken metadata and, below the cap, of size
             image = Image.open(stream)
@@ -93,9 +95,18 @@ def read_image(
             upright = _upright(image)
             return upright if mode is None else _in_mode(upright, mode)
     except _DAMAGE as error:
-        unknown = isinstance(error, UnidentifiedImageError)  # whose own words name a file object
-        reason = "cannot identify image file" if unknown else error
+        if isinstance(error, UnidentifiedImageError):  # whose own words name a file object
+            reason = "cannot identify image file"
+        else:
+            reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot be read as an image: {reason}", place=path) from error
+
+
+def _refuse_endless(path: str | os.PathLike[str]) -> None:
+    """Refuse what may have no end, or no beginning for as long as nobody writes: pipes, sockets, devices."""
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError("it is no regular file")
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -34,10 +34,7 @@ class MNIST(IDX):
     """
 
     class_names: ClassVar[Sequence[str]] = _DIGITS
-    mirrors: ClassVar[Sequence[str]] = (
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "http://yann.lecun.com/exdb/mnist/",
-    )
+    mirrors: ClassVar[Sequence[str]] = ("https://ossci-datasets.s3.amazonaws.com/mnist/",)
     md5: ClassVar[Mapping[str, str]] = {
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
@@ -56,7 +53,7 @@ class MNIST(IDX):
 class FashionMNIST(MNIST):
     """70,000 pictures of Zalando's articles, 28 by 28 grey (Xiao, Rasul, Vollgraf, 2017). Arguments as for `MNIST`."""
 
-    mirrors = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
+    mirrors = ("https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",)
     md5: ClassVar[Mapping[str, str]] = {
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
@@ -80,7 +77,7 @@ class FashionMNIST(MNIST):
 class KMNIST(MNIST):
     """70,000 cursive Japanese characters, 28 by 28 grey (Clanuwat et al., 2018). Arguments as for `MNIST`."""
 
-    mirrors = ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
+    mirrors = ("https://codh.rois.ac.jp/kmnist/dataset/kmnist/",)
     md5: ClassVar[Mapping[str, str]] = {
         "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
         "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",

@@ -50,6 +50,10 @@ class _Reporter(Events):
         """Pass on."""
         self._screen.batch(epoch, step, images, loss, lr)
 
+    def pause(self, epoch: int, step: int) -> None:
+        """Pass on."""
+        self._screen.pause(epoch, step)
+
 
 def score(scores: Scores, metric: Metric) -> float:
     """Return what a metric says."""
@@ -105,9 +109,7 @@ def _run(
             )
         claim.run.mkdir(parents=True, exist_ok=True)
         reporter = _Reporter(claim, metric, prune, screen)
-        # A trial that was taken over may have been stopped before its first checkpoint was whole.
-        has_checkpoint = any((claim.run / "checkpoint").glob("*.safetensors"))
-        result = train(experiment, RunFolder(claim.run), events=reporter, resume=has_checkpoint)
+        result = train(experiment, RunFolder(claim.run), events=reporter, resume=claim.is_taken_over)
     except _PrunedError as pruned:
         study.give_up(claim, {"error": pruned.reason}, pruned=True)
         screen.message(f"trial {number}: {pruned.reason}")

@@ -1,9 +1,10 @@
 """Training, evaluation and the run folder; knows neither YAML nor the terminal."""
 
+from tinytrain.training.divergence import DivergenceError
 from tinytrain.training.evaluation import evaluate
 from tinytrain.training.events import EpochResult, Events
 from tinytrain.training.experiment import Experiment
-from tinytrain.training.loop import DivergenceError, RunResult, train
+from tinytrain.training.loop import RunResult, train
 from tinytrain.training.metrics import Meter, Scores
 from tinytrain.training.mistakes import Mistake, worst_mistakes
 from tinytrain.training.profiling import profile_training

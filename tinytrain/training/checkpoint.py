@@ -1,41 +1,36 @@
-"""What going on with a run needs, saved at the end of every epoch.
-
-`checkpoint/state.safetensors` holds the arrays (weights, optimizer state), its metadata one JSON document with the
-rest (schedule, random state, epochs so far) and the SHA-256 of the arrays, checked on reading.
-"""
+"""What going on with a run needs: a training's whole state to a checkpoint and back."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tinytrain import __version__
 from tinytrain.device import CPU, move
-from tinytrain.errors import StorageError, WeightsError
+from tinytrain.errors import TinytrainError, UsageError, WeightsError
 from tinytrain.generator import get_rng_state, set_rng_state
 from tinytrain.tensor import Tensor, wrap
+from tinytrain.training.checkpoint_file import read_newest, write_checkpoint
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.progress import Progress, under
 from tinytrain.training.run_folder import RunFolder
 from tinytrain.weights.bundle import arrays_of
 
-FILE = "checkpoint/state.safetensors"
 
-
-def save_checkpoint(folder: RunFolder, e: Experiment, progress: dict[str, Any]) -> None:
-    """Save the state of a training.
+def save_checkpoint(folder: RunFolder, e: Experiment, progress: Progress) -> Path:
+    """Save the state of a training and return where.
 
     Args:
         folder: of the run.
         e: whose model, average, optimizer and schedule are saved.
-        progress: whatever else is needed, in JSON's terms.
-    """
-    from safetensors.numpy import save
+        progress: how far it has come.
 
+    Raises:
+        StorageError: it cannot be written; the checkpoints before stay.
+    """
     arrays = _prefixed("model", e.model.state_dict())
     if e.average is not None:
         arrays |= _prefixed("average", e.average.state_dict())
@@ -48,72 +43,127 @@ def save_checkpoint(folder: RunFolder, e: Experiment, progress: dict[str, Any]) 
             else:
                 numbers.setdefault(str(param), {})[key] = value
     arrays["random"] = move(get_rng_state().array, CPU)
-    arrays = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in arrays.items()}
     document = {
-        "sha256": _digest(arrays),
-        "optimizer": {"groups": state["param_groups"], "numbers": numbers},
+        "version": __version__,
+        "plan": {"epochs": e.epochs, "batches": len(e.train)},
+        "optimizer": {"rule": type(e.optimizer).__name__, "groups": state["param_groups"], "numbers": numbers},
         "schedule": e.schedule.state_dict(),
         "average_updates": None if e.average is None else e.average.num_updates,
-        "progress": progress,
+        "progress": progress.document(),
     }
-    with folder.replacing(FILE) as path:
-        path.write_bytes(save(arrays, {"checkpoint": json.dumps(document)}))
+    return write_checkpoint(folder, arrays | progress.arrays(), document)
 
 
-def load_checkpoint(folder: RunFolder, e: Experiment) -> dict[str, Any]:
-    """Put a training back into the state that was saved; return the `progress` saved with it.
+def load_checkpoint(
+    folder: RunFolder, e: Experiment, progress: Progress, *, force: bool = False, say: Callable[[str], None]
+) -> Path | None:
+    """Put a training into the state of the newest checkpoint that is whole.
+
+    Where the run is to have another number of epochs, the learning rate goes on along the schedule of that number.
+
+    Args:
+        folder: of the run.
+        e: as it was built, without a step taken.
+        progress: changed in place.
+        force: the experiment is another one than when it was saved: its own options of optimizer and schedule count,
+            an average that is new begins with the weights, and an epoch that is not finished begins again.
+        say: told of damaged checkpoints and of what is not taken over.
+
+    Returns:
+        Its path; None where the training goes on in another way than it was saved.
 
     Raises:
-        StorageError: the run has no checkpoint.
-        WeightsError: the checkpoint is damaged.
+        StorageError: the run has no checkpoint, or one cannot be read.
+        WeightsError: all checkpoints are damaged, or they do not fit the experiment.
+        UsageError: the training data are others.
     """
-    arrays, document = _read(folder.path / FILE)
-    e.model.load_state_dict(_under("model", arrays))
-    if e.average is not None:
-        e.average.load_state_dict(_under("average", arrays), document["average_updates"])
-    remembered: dict[int, dict[str, Any]] = {
-        int(param): dict(values) for param, values in document["optimizer"]["numbers"].items()
-    }
-    for name, array in arrays.items():
-        if name.startswith("optimizer/"):
-            _, param, key = name.split("/")
-            remembered.setdefault(int(param), {})[key] = wrap(array)
-    e.optimizer.load_state_dict({"state": remembered, "param_groups": document["optimizer"]["groups"]})
-    e.schedule.load_state_dict(document["schedule"])
+    path, arrays, document = read_newest(folder, say)
+    try:
+        is_same_plan = _restore(e, progress, path, arrays, document, force, say)
+    except TinytrainError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+        raise WeightsError(
+            f"the checkpoint does not fit this training: {reason}",
+            place=path,
+            remedy="Go on with the config that the run began with, or begin a new run",
+        ) from error
+    return path if is_same_plan else None
+
+
+def _restore(
+    e: Experiment,
+    progress: Progress,
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    document: dict[str, Any],
+    force: bool,
+    say: Callable[[str], None],
+) -> bool:
+    """Restore everything; return whether the training goes on in the way that it was saved."""
+    e.model.load_state_dict(_tensors(under("model", arrays)))
+    if e.average is not None and document["average_updates"] is not None:
+        e.average.load_state_dict(_tensors(under("average", arrays)), document["average_updates"])
+    elif e.average is not None:
+        e.average.load_state_dict(e.model.state_dict(), 0)
+    batches = document["plan"]["batches"]
+    if not force and batches != len(e.train):
+        raise UsageError(
+            f"the training data are others: they make {len(e.train)} batches an epoch, not {batches}",
+            place=path,
+            remedy="Give the data that the run began with, or go on all the same with --force",
+        )
+    progress.load(document["progress"], arrays)
+    if force and progress.batches:
+        say(f"epoch {progress.epoch + 1} begins again, as its batches may be others")
+        progress.batches = progress.steps = 0
+    is_same_plan = not force and document["plan"]["epochs"] == e.epochs
+    if is_same_plan or progress.epoch >= e.epochs:
+        _restore_optimizer(e, arrays, document, say)
+        e.schedule.load_state_dict(document["schedule"])
+    else:
+        _advance_schedule(e, progress)
+        options = [{key: value for key, value in group.items() if key != "params"} for group in _groups(e)]
+        _restore_optimizer(e, arrays, document, say)
+        for group, own in zip(_groups(e), options, strict=True):
+            group.update(own)
+        say(f"the learning rate goes on along the schedule for {e.epochs} epochs")
     set_rng_state(wrap(arrays["random"]))
-    return document["progress"]
+    return is_same_plan
+
+
+def _restore_optimizer(
+    e: Experiment, arrays: dict[str, np.ndarray], document: dict[str, Any], say: Callable[[str], None]
+) -> None:
+    saved = document["optimizer"]
+    if saved["rule"] != type(e.optimizer).__name__:
+        say(f"what {saved['rule']} remembered is of no use to {type(e.optimizer).__name__}, which begins anew")
+        return
+    remembered: dict[int, dict[str, Any]] = {int(param): dict(values) for param, values in saved["numbers"].items()}
+    for name, array in under("optimizer", arrays).items():
+        param, key = name.split("/")
+        remembered.setdefault(int(param), {})[key] = wrap(array)
+    e.optimizer.load_state_dict({"state": remembered, "param_groups": saved["groups"]})
+
+
+def _advance_schedule(e: Experiment, progress: Progress) -> None:
+    """Take a schedule that is at its first step to where it would be in a run that had it from the beginning."""
+    for result in progress.history:
+        for _ in range(e.steps_per_epoch):
+            e.schedule.step()
+        e.schedule.end_epoch((result.val or result.train).loss)
+    for _ in range(progress.steps):
+        e.schedule.step()
+
+
+def _groups(e: Experiment) -> list[dict[str, Any]]:
+    return e.optimizer.param_groups
 
 
 def _prefixed(kind: str, state: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {f"{kind}/{name}": array for name, array in arrays_of(state).items()}
 
 
-def _under(kind: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    prefix = f"{kind}/"
-    return {name.removeprefix(prefix): wrap(array) for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not path.exists():
-        raise StorageError(
-            "the run has no checkpoint to go on from", place=path, remedy="Leave out --resume to begin a new run"
-        )
-    try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-            document = json.loads(file.metadata()["checkpoint"])
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"the checkpoint is damaged: {error}", place=path) from error
-    if document.get("sha256") != _digest(arrays):
-        raise WeightsError("the checkpoint is damaged: its checksum does not match its contents", place=path)
-    return arrays, document
-
-
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(f"{name} {arrays[name].dtype} {arrays[name].shape}\n".encode())
-        digest.update(arrays[name].tobytes())
-    return digest.hexdigest()
+def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: wrap(array) for name, array in arrays.items()}

@@ -44,8 +44,15 @@ class Events:
             epoch: from 1.
             step: from 1, within the epoch.
             images: in the batch.
-            loss: fetched from the device only every `log_every` batches.
+            loss: told only every `log_every` batches.
             lr: learning rate of the first group.
+        """
+
+    def pause(self, epoch: int, step: int) -> None:
+        """The optimizer took a step, and nothing is half done: whoever wants to stop the training raises Interrupted.
+
+        Args:
+            epoch, step: as of `batch`.
         """
 
     def epoch(self, result: EpochResult) -> None:

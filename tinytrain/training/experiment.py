@@ -43,6 +43,8 @@ class Experiment:
         average: of the weights, judged and saved instead of the weights themselves, None for none.
         freezing: the parts that do not learn, None for none.
         log_every: batches between two reports.
+        checkpoint_steps: batches between two checkpoints within an epoch, None for any number; an epoch ends with one.
+        checkpoint_minutes: minutes after which there is one within an epoch, None for never.
         config_yaml: the config in force, with the origin of every value, for the run folder.
         bundle: what a weights file says of itself: model config, evaluation transforms.
     """
@@ -68,6 +70,8 @@ class Experiment:
     average: WeightAverage | None = None
     freezing: Freezing | None = None
     log_every: int = 50
+    checkpoint_steps: int | None = None
+    checkpoint_minutes: float | None = None
     config_yaml: str = ""
     bundle: dict[str, Any] = field(default_factory=dict)
 

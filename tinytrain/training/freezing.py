@@ -38,3 +38,7 @@ class Freezing:
             parameter.requires_grad_(not is_frozen)
         for module in self._modules:
             module.train(not is_frozen)
+
+    def is_for_good(self, module: nn.Module) -> bool:
+        """Return whether a module stays in evaluation mode to the end of the training."""
+        return self.until_epoch is None and any(module is each for each in self._modules)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,16 @@ class Scores:
         loss: mean loss over the samples.
         topk: fraction of samples whose class is among the k likeliest, by k.
         count: how many samples there were.
-        confusion: (classes, classes) counts; a row is a true class, a column a predicted one.
+        confusion: (classes, classes) counts; a row is a true class, a column a predicted one. None once it is
+            forgotten.
+        kept_recall: the macro recall where the confusion is forgotten.
     """
 
     loss: float
     topk: dict[int, float]
     count: int
-    confusion: np.ndarray
+    confusion: np.ndarray | None
+    kept_recall: float | None = None
 
     @property
     def top1(self) -> float:
@@ -38,11 +41,15 @@ class Scores:
     @property
     def macro_recall(self) -> float:
         """The mean over the classes of the fraction classified right; classes without samples do not count."""
+        if self.confusion is None:
+            assert self.kept_recall is not None
+            return self.kept_recall
         actual = self.confusion.sum(axis=1)
         return float((self.confusion.diagonal()[actual > 0] / actual[actual > 0]).mean())
 
     def per_class(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
         """Return precision, recall, F1 and count of each class; a ratio without samples is None."""
+        assert self.confusion is not None, "the scores of earlier epochs keep no table of the classes"
         right = self.confusion.diagonal()
         table = []
         for i, name in enumerate(class_names):
@@ -76,7 +83,8 @@ class Meter:
     def __init__(self, num_classes: int, topk: Sequence[int] = (1, 5), device: Device | str = "cpu"):
         self.num_classes = num_classes
         self.topk = sorted({1, *topk})
-        xp = module_of(Device(device))
+        self._device = Device(device)
+        xp = module_of(self._device)
         self._loss = xp.zeros((), np.float64)
         self._hits = xp.zeros(len(self.topk), np.int64)
         self._confusion = xp.zeros(num_classes * num_classes, np.int64)
@@ -101,6 +109,23 @@ class Meter:
         self._confusion += xp.bincount(pairs, minlength=self._confusion.size)
         self._loss += loss.array.astype(np.float64) * n
         self.count += n
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what was gathered, as arrays on the CPU."""
+        gathered = {"loss": self._loss, "hits": self._hits, "confusion": self._confusion}
+        return {**{name: move(array, Device("cpu")) for name, array in gathered.items()}, "count": np.array(self.count)}
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from what `state` returned.
+
+        Raises:
+            ValueError: it is of other classes.
+        """
+        for name, own in (("loss", self._loss), ("hits", self._hits), ("confusion", self._confusion)):
+            if state[name].shape != own.shape:
+                raise ValueError(f"the {name} so far has shape {state[name].shape}, expected {own.shape}")
+            own[...] = module_of(self._device).asarray(state[name])
+        self.count = int(state["count"])
 
     def scores(self) -> Scores:
         """Fetch what was gathered; the loss of nothing is NaN."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -32,7 +32,9 @@ class Learned:
     loss: Tensor
 
 
-def learn(e: Experiment, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Learned]:
+def learn(
+    e: Experiment, batches: Sequence[tuple[Tensor, Tensor]], *, judge: Callable[[int, Tensor], None] | None = None
+) -> list[Learned]:
     """Take one step with the mean gradient of all images of some batches.
 
     Each batch's mean loss counts by its share of the images, so a smaller last batch does not count for more.
@@ -40,17 +42,17 @@ def learn(e: Experiment, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Learn
     Args:
         e: whose model changes.
         batches: images and targets, one at least.
+        judge: told of each batch's position and loss before anything is learned from it; may raise.
     """
     e.optimizer.zero_grad()
     num_images = sum(len(images) for images, _ in batches)
     learned = []
-    for images, targets in batches:
+    for position, (images, targets) in enumerate(batches):
         images, targets = images.to(e.device), targets.to(e.device)
         outputs = e.model(images)
-        logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
-        loss = e.loss(logits, targets)
-        for output in auxiliary:
-            loss = loss + AUXILIARY_WEIGHT * e.loss(output, targets)
+        logits, loss = judged(e, outputs, targets)
+        if judge is not None:
+            judge(position, loss)
         share = len(images) / num_images
         (loss if share == 1 else loss * share).backward()
         learned.append(Learned(logits.detach(), targets, loss.detach()))
@@ -62,6 +64,15 @@ def learn(e: Experiment, batches: Sequence[tuple[Tensor, Tensor]]) -> list[Learn
     if e.average is not None:
         e.average.update()
     return learned
+
+
+def judged(e: Experiment, outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits among a network's outputs, and the loss of all of them."""
+    logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+    loss = e.loss(logits, targets)
+    for output in auxiliary:
+        loss = loss + AUXILIARY_WEIGHT * e.loss(output, targets)
+    return logits, loss
 
 
 def groups_of(items: Iterable[T], size: int) -> Iterator[list[T]]:

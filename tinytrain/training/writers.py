@@ -39,6 +39,11 @@ class Several(Events):
         for each in self._listeners:
             each.batch(epoch, step, images, loss, lr)
 
+    def pause(self, epoch: int, step: int) -> None:
+        """Pass on."""
+        for each in self._listeners:
+            each.pause(epoch, step)
+
     def epoch(self, result: EpochResult) -> None:
         """Pass on."""
         for each in self._listeners:

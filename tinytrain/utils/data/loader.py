@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import islice, repeat
 from multiprocessing.context import BaseContext
 from typing import Any
 
@@ -106,7 +106,7 @@ class DataLoader:
         self.skip_damaged = skip_damaged
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
         self.skipped: list[tuple[Any, str]] = []
-        self._next_epoch = 0
+        self._next_epoch = self._first_batch = 0
         self._kept: _LoaderIterator | None = None
         self._is_built = True
 
@@ -115,22 +115,38 @@ class DataLoader:
             raise ValueError(f"{name} attribute should not be set after {type(self).__name__} is initialized")
         super().__setattr__(name, value)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, from 0, of the next pass; it matters where the loader has a `seed`."""
-        self._next_epoch = epoch
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Choose the epoch, from 0, of the next pass, and where it begins; both matter where the loader has a `seed`.
 
-    def __iter__(self) -> Iterator[Any]:
-        epoch = self._next_epoch
-        self._next_epoch += 1
+        Args:
+            epoch: from 0.
+            first_batch: number, from 0, of the batch that the pass begins with; those before are not loaded, and those
+                after are what they are in a whole pass.
+
+        Raises:
+            ValueError: an iterable dataset has no batch that could be begun with but the first.
+        """
+        if first_batch and isinstance(self.dataset, IterableDataset):
+            raise ValueError(f"set_epoch: an IterableDataset cannot begin with batch {first_batch}")
+        self._next_epoch, self._first_batch = epoch, first_batch
+
+    def keys_of_batch(self, epoch: int, number: int) -> list[Any]:
+        """Return the keys of the samples in a batch of an epoch, both counted from 0; needs a `seed`."""
+        self._seed_order(epoch)
+        key = next(islice(self._new_keys(), number, None))
+        return key if isinstance(key, list) else [key]
+
+    def __iter__(self) -> _LoaderIterator:
+        epoch, first_batch = self._next_epoch, self._first_batch
+        self._next_epoch, self._first_batch = epoch + 1, 0
         if self.seed is not None:
-            assert self.generator is not None
-            self.generator.manual_seed(random_bits(self.seed, epoch, BATCH_INDEX - 1, 0))
+            self._seed_order(epoch)
         if not (self.persistent_workers and self.num_workers):
-            return _LoaderIterator(self, epoch)
+            return _LoaderIterator(self, epoch, first_batch)
         if self._kept is None or self._kept.is_broken:
-            self._kept = _LoaderIterator(self, epoch)
+            self._kept = _LoaderIterator(self, epoch, first_batch)
         else:
-            self._kept.restart(self, epoch)
+            self._kept.restart(self, epoch, first_batch)
         return self._kept
 
     def __len__(self) -> int:
@@ -153,14 +169,24 @@ class DataLoader:
         """Return what each batch of a pass asks the dataset for; an iterable one only for a number of samples."""
         return repeat(self.batch_size) if self._keys is None else iter(self._keys)
 
+    def _seed_order(self, epoch: int) -> None:
+        """Make the order of the next pass a function of (seed, epoch)."""
+        assert self.generator is not None
+        assert self.seed is not None
+        self.generator.manual_seed(random_bits(self.seed, epoch, BATCH_INDEX - 1, 0))
+
 
 class _LoaderIterator(Iterator[Any]):
     """One pass over a loader; with persistent workers, one pass after the other.
 
     It does not hold the loader, which holds it: dropping either ends the workers at once.
+
+    Attributes:
+        position: number of the batch that comes next, from 0; batches of which every sample was left out count.
     """
 
-    def __init__(self, loader: DataLoader, epoch: int):
+    def __init__(self, loader: DataLoader, epoch: int, first_batch: int):
+        self.position = first_batch
         self._sampler = loader._keys
         self._skipped = loader.skipped
         keys = loader._new_keys()
@@ -173,7 +199,7 @@ class _LoaderIterator(Iterator[Any]):
         if loader._batched and loader.collate_fn is default_collate:
             dataset, self._finish = put_off(dataset) or (dataset, None)
         fetcher = Fetcher(dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
-        tasks = _tasks(keys, *self._streams(loader, epoch))
+        tasks = _tasks(keys, first_batch, *self._streams(loader, epoch))
         self._source: _Here | WorkerPool
         if loader.num_workers == 0:
             self._source = _Here(fetcher, tasks)
@@ -195,11 +221,12 @@ class _LoaderIterator(Iterator[Any]):
         """Whether the workers are gone."""
         return isinstance(self._source, WorkerPool) and self._source.is_closed
 
-    def restart(self, loader: DataLoader, epoch: int) -> None:
+    def restart(self, loader: DataLoader, epoch: int, first_batch: int) -> None:
         """Begin the next pass with the same workers; the base seed stays, as in PyTorch."""
         assert isinstance(self._source, WorkerPool)
         self._passes += 1
-        self._source.start(_tasks(loader._new_keys(), *self._streams(loader, epoch)))
+        self.position = first_batch
+        self._source.start(_tasks(loader._new_keys(), first_batch, *self._streams(loader, epoch)))
 
     def __len__(self) -> int:
         return len(self._sampler)  # type: ignore[arg-type]  # without a length it raises TypeError
@@ -207,6 +234,7 @@ class _LoaderIterator(Iterator[Any]):
     def __next__(self) -> Any:
         while True:
             fetched = next(self._source)
+            self.position += 1
             self._skipped += fetched.skipped
             if fetched.data is not None:
                 return fetched.data if self._finish is None else self._finish(fetched.data)
@@ -230,8 +258,8 @@ class _Here(Iterator[Fetched]):
         return fetched
 
 
-def _tasks(keys: Iterator[Any], seed: int, epoch: int) -> Iterator[Task]:
-    for number, key in enumerate(keys):
+def _tasks(keys: Iterator[Any], first_batch: int, seed: int, epoch: int) -> Iterator[Task]:
+    for number, key in enumerate(islice(keys, first_batch, None), first_batch):
         yield Task(number, key, seed, epoch)
 
 

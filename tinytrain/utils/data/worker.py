@@ -82,7 +82,8 @@ def work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
     keep_freed_memory()
     outboxes = [Outbox(name) for name in segment_names]
-    threading.Thread(target=_follow_parent, args=(outboxes,), daemon=True).start()
+    unlinking = threading.Lock()
+    threading.Thread(target=_follow_parent, args=(outboxes, unlinking), daemon=True).start()
     _info = info
     manual_seed(info.seed)
     random.seed(info.seed)
@@ -109,6 +110,7 @@ def work(
             kind, payload = ("failure", start_up) if start_up else _serve(fetcher, task, outboxes[slot])
             status[0] = IDLE
             connection.send((ordinal, kind, payload))
+    _unlink_all(outboxes, unlinking)
 
 
 def _serve(fetcher: Fetcher, task: Task, outbox: Outbox) -> tuple[str, Any]:
@@ -128,11 +130,17 @@ def _failure(error: Exception) -> Failure:
     return Failure(error, trace)
 
 
-def _follow_parent(outboxes: list[Outbox]) -> None:
+def _unlink_all(outboxes: list[Outbox], unlinking: threading.Lock) -> None:
+    """Remove the segments; the lock is for the two threads that may want to at once."""
+    with unlinking:
+        for outbox in outboxes:
+            outbox.unlink()
+
+
+def _follow_parent(outboxes: list[Outbox], unlinking: threading.Lock) -> None:
     """Leave, and leave nothing behind, when the main process is gone, whatever a sample is waiting for."""
     parent = parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    for outbox in outboxes:
-        outbox.unlink()
+    _unlink_all(outboxes, unlinking)
     os._exit(1)

@@ -1,0 +1,1 @@
+"""Kills, full disks, flipped bits, hostile files: `make reliability` tries all, `make test` some of each."""
