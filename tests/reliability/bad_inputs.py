@@ -362,7 +362,7 @@ def _trainings() -> Iterator[BadInput]:
     for what, make in [
         ("one image in the last batch, under a BatchNorm1d", digits("data.batch_size=72", layers)),
         ("a batch size that `drop_last` makes no batch of", digits("data.batch_size=2000", "data.drop_last=true")),
-        ("a learning rate that makes the loss infinite", digits("train.optimizer.lr=1e38")),
+        ("a learning rate that makes the loss infinite", digits("model.norm=none", "train.optimizer.lr=1e38")),
         ("a run folder that holds something else", existing),
         ("`--resume` with a config that learns something else", other_config),
         ("`--resume` of a run that is not there", digits("--resume")),

@@ -168,7 +168,7 @@ def same_device(name: str, *tensors: Tensor | None) -> None:
     Raises:
         RuntimeError: they do not; the message names the op and both devices.
     """
-    places = {device_of(each.array) for each in tensors if each is not None}
+    places = {each.device for each in tensors if each is not None}
     if len(places) > 1:
         found = " and ".join(sorted(map(str, places)))
         raise RuntimeError(

@@ -49,8 +49,11 @@ class Activation(Pending):
         return Activation(self.y, self.scale, self.shift, self.other, kind, low, high)
 
     def source(self) -> Array | Source:
-        """Return what a kernel can read in place of the array."""
-        if self.other is not None or self.is_settled:
+        """Return what a kernel can read in place of the array; the same whether the array has been computed or not.
+
+        What is read decides in which order kernels add, and so the bits of the sums.
+        """
+        if self.other is not None or self.y is self._array:
             return self.settle()
         return (self.y, self.scale, self.shift, self.kind, self.low, self.high)
 
