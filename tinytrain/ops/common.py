@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import array_module, device_of, module_of
+from tinytrain.device import array_module, module_of
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
