@@ -25,9 +25,9 @@
 namespace tinytrain {
 namespace {
 
-// A worker that has nothing to do looks for work this often before it sleeps: some tens of microseconds, about the time
+// A worker that has nothing to do looks for work this often before it sleeps: some hundred microseconds, the longest time
 // from one kernel to the next.
-constexpr int SPINS = 1500;
+constexpr int SPINS = 5000;
 
 struct Pool {
   std::mutex mutex;             // guards `workers`, `sleeping` and the waits
