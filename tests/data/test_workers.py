@@ -307,6 +307,7 @@ SCRIPT = """
     from tinytrain.utils.data import DataLoader
 
     if __name__ == "__main__":
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is ignored
         dataset = {dataset}
         batches = iter(DataLoader(dataset, 2, num_workers=2))
         next(batches)
