@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 from types import ModuleType
 
@@ -11,11 +12,11 @@ PROBLEM: str | None
 """Why there is no extension, with the remedy; None where there is one."""
 
 try:
-    from tinytrain.kernels.native import _native
-
-    EXTENSION, PROBLEM = _native, None
+    EXTENSION, PROBLEM = importlib.import_module("tinytrain.kernels.native._native"), None
+except ModuleNotFoundError:
+    EXTENSION, PROBLEM = None, "not built: install again where there is a C++ compiler"
 except ImportError as error:
-    EXTENSION, PROBLEM = None, f"not built ({error}): install again where there is a C++ compiler"
+    EXTENSION, PROBLEM = None, f"built, but cannot be loaded: {error}"
 
 
 @functools.cache
