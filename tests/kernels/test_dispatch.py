@@ -62,3 +62,19 @@ def test_the_environment_is_read_at_import():
         check=True,
     )
     assert "TINYTRAIN_KERNELS=reference" in done.stdout
+
+
+def test_without_the_extension_the_reference_does_the_work_and_the_report_says_why():
+    script = (
+        "import sys\n"
+        "sys.modules['tinytrain.kernels.native._native'] = None\n"
+        "import tinytrain as tt\n"
+        "from tinytrain import kernels, nn\n"
+        "x = tt.ones(1, 1, 4, 4)\n"
+        "print(float(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU())(x).sum()))\n"
+        "print(kernels.kernels_in_use()[0]['reason'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    total, reason = done.stdout.splitlines()
+    assert float(total) == 0
+    assert reason == "not built: install again where there is a C++ compiler"
