@@ -19,20 +19,13 @@ from tinytrain.weights import load_bundle
 
 from ..training.toys import experiment
 from ..training.toys import run as train
-from .trials import CONFIG, finish, outcome, start, temporary_files, trials
+from .trials import finish, outcome, start, temporary_files, trials
 
 RUNS = trials(full=20, some=1)
 """For each number of workers."""
 
 SAVES = trials(full=100, some=6)
 """Of each kind."""
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "small.yaml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from .trials import CONFIG, IS_FULL, finish, outcome, trials
+from .trials import IS_FULL, finish, outcome, trials
 
 RUNS = trials(full=5, some=2)
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
-
-
-@pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("config") / "small.yaml"
-    path.write_text(CONFIG)
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tinytrain.device import Array
 from tinytrain.kernels.native import _native
 from tinytrain.pending import Pending, settled
@@ -167,8 +165,3 @@ def _is_open(x: Any) -> bool:
 def source_of(x: Any) -> Any:
     """Return what a kernel reads of an array or a pending value: the array, or a tuple."""
     return x.source() if isinstance(x, Activation) else settled(x)
-
-
-def is_float32(array: Any) -> bool:
-    """Whether an array lies on the CPU and holds float32."""
-    return type(array) is np.ndarray and array.dtype == np.float32
