@@ -70,14 +70,14 @@ CPU = device("cpu")
 def cuda_problem() -> str | None:
     """Return why no GPU can be used, with the remedy, or None where one can."""
     try:
-        cupy = _cupy()
+        module = cupy()
     except ImportError as error:
         if error.name == "cupy":
             return "CuPy is not installed: pip install 'tinytrain[cuda13]' (or [cuda12], by your driver)"
         return f"CuPy is installed but cannot be imported: {error}"
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
+        count = module.cuda.runtime.getDeviceCount()
+    except module.cuda.runtime.CUDARuntimeError as error:
         return f"CuPy finds no usable GPU or driver: {error}"
     return None if count else "this machine has no NVIDIA GPU"
 
@@ -89,7 +89,7 @@ def cuda_is_available() -> bool:
 
 def cuda_device_count() -> int:
     """Return how many GPUs can be used."""
-    return 0 if cuda_problem() else int(_cupy().cuda.runtime.getDeviceCount())
+    return 0 if cuda_problem() else int(cupy().cuda.runtime.getDeviceCount())
 
 
 def require(where: device | str | int | None) -> device:
@@ -108,7 +108,7 @@ def require(where: device | str | int | None) -> device:
         raise DeviceError(f"device {str(wanted)!r} is not available: {problem}", remedy="Or use device cpu")
     count = cuda_device_count()
     if wanted.index is None:
-        return device("cuda", int(_cupy().cuda.runtime.getDevice()))
+        return device("cuda", int(cupy().cuda.runtime.getDevice()))
     if wanted.index >= count:
         raise DeviceError(f"device {str(wanted)!r} is not available: there are {count} GPUs, counted from 0")
     return wanted
@@ -116,12 +116,12 @@ def require(where: device | str | int | None) -> device:
 
 def array_module(array: Array) -> ModuleType:
     """Return the module whose functions work on `array`: numpy or cupy."""
-    return np if isinstance(array, (np.ndarray, np.generic)) else _cupy()
+    return np if isinstance(array, (np.ndarray, np.generic)) else cupy()
 
 
 def module_of(where: device) -> ModuleType:
     """Return the array module of a device."""
-    return np if where.type == "cpu" else _cupy()
+    return np if where.type == "cpu" else cupy()
 
 
 def device_of(array: Array) -> device:
@@ -137,9 +137,9 @@ def move(array: Array, to: device) -> Array:
     if here == to:
         return array
     if to.type == "cpu":
-        return _cupy().asnumpy(array)
-    with _cupy().cuda.Device(to.index or 0):
-        return _cupy().asarray(array)
+        return cupy().asnumpy(array)
+    with cupy().cuda.Device(to.index or 0):
+        return cupy().asarray(array)
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:
@@ -147,17 +147,18 @@ def scatter_add(target: Array, index: Any, values: Array) -> None:
     if isinstance(target, np.ndarray):
         np.add.at(target, index, values)
     else:
-        _cupy().add.at(target, index, values)
+        cupy().add.at(target, index, values)
 
 
 def synchronize(where: device | None = None) -> None:
     """Wait until the GPU has finished what was asked of it; nothing to do on the CPU."""
     if cuda_problem() is None and (where is None or where.type == "cuda"):
-        _cupy().cuda.get_current_stream().synchronize()
+        cupy().cuda.get_current_stream().synchronize()
 
 
 @functools.cache
-def _cupy() -> ModuleType:
+def cupy() -> ModuleType:
+    """Return the module CuPy, imported at the first call."""
     import cupy
 
     return cupy

@@ -19,7 +19,7 @@ from tests.kernels.native_reference import (
     value_of,
 )
 from tinytrain.kernels import native
-from tinytrain.kernels.native.convolution import geometry
+from tinytrain.kernels.fused.convolution import geometry
 from tinytrain.kernels.reference import convolution as reference
 
 _native = native._native

@@ -18,7 +18,7 @@ from tests.kernels.native_reference import (
     value_of,
 )
 from tinytrain.kernels import native
-from tinytrain.kernels.native import pooling
+from tinytrain.kernels.fused import pooling
 from tinytrain.kernels.reference import pooling as reference_pooling
 
 _native = native._native

@@ -7,8 +7,8 @@ import pytest
 
 import tinytrain as tt
 from tinytrain import optim
+from tinytrain.kernels.fused.updates import find_update
 from tinytrain.kernels.native.extension import native
-from tinytrain.kernels.native.updates import find_update
 
 pytestmark = pytest.mark.skipif(native() is None, reason="the native kernels are not built, or not wanted")
 
@@ -109,7 +109,9 @@ def test_other_types_and_memory_orders_go_by_definition():
     arrays = [np.ones((4, 6), np.float32).T, np.ones(3), np.ones(3, np.float32)]
     params = [tt.from_numpy(each).requires_grad_() for each in arrays]
     optimizer = optim.SGD(params, lr=0.5)
-    assert find_update("sgd")(arrays, [np.zeros_like(each) for each in arrays], [{}, {}, {}], optimizer.defaults) == [
+    assert find_update("sgd", arrays[0])(
+        arrays, [np.zeros_like(each) for each in arrays], [{}, {}, {}], optimizer.defaults
+    ) == [
         0,
         1,
     ]

@@ -16,7 +16,7 @@ from typing import Any
 
 from tinytrain.device import Array
 from tinytrain.errors import UsageError
-from tinytrain.kernels import native
+from tinytrain.kernels import fused, native
 from tinytrain.kernels.reference import KERNELS as REFERENCE_KERNELS
 from tinytrain.pending import Pending
 
@@ -99,8 +99,8 @@ def _sets_for(choice: str) -> list[KernelSet]:
     reference = KernelSet("reference", REFERENCE_KERNELS, lambda array_type, dtype: True, reason)
     if forced:
         return [reference]
-    functions, why = native.load_kernels(choice)
-    return [KernelSet("native", functions, native.takes, why), reference]
+    is_usable, why = native.choose(choice)
+    return [KernelSet("native", fused.KERNELS if is_usable else {}, native.takes, why), reference]
 
 
 _sets = _sets_for(os.environ.get(ENVIRONMENT_VARIABLE, "auto"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
-from tinytrain.kernels.native.losses import cross_entropy_backward, cross_entropy_forward
+from tinytrain.kernels.fused.losses import cross_entropy_backward, cross_entropy_forward
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of

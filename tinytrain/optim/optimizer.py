@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from tinytrain.device import Array, array_module
-from tinytrain.kernels.native.updates import find_update
+from tinytrain.kernels.fused.updates import find_update
 from tinytrain.recording import touch
 from tinytrain.tape import enable_grad, no_grad
 from tinytrain.tensor import Tensor, wrap
@@ -139,16 +139,17 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        update_many = find_update(getattr(self.update, "kernel", None))
         for group in self.param_groups:
             held = [(param, grad.array) for param in group["params"] if (grad := param.grad) is not None]
             if not held:
                 continue
             params, grads = [param for param, _ in held], [grad for _, grad in held]
             states = [self.state.setdefault(param, {}) for param in params]
+            arrays = [param.strided_array() for param in params]
+            update_many = find_update(getattr(self.update, "kernel", None), arrays[0])
             left: Sequence[int] = range(len(params))
             if update_many is not None:
-                left = update_many([param.strided_array() for param in params], grads, states, group)
+                left = update_many(arrays, grads, states, group)
             for position in left:
                 self._update_one(params[position], grads[position], states[position], group)
             for param in params:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from tinytrain.device import array_module
-from tinytrain.kernels.native.clipping import norms_of, scale_arrays
+from tinytrain.kernels.fused.clipping import norms_of, scale_arrays
 from tinytrain.ops.joining import cat
 from tinytrain.recording import touch, write
 from tinytrain.tape import no_grad

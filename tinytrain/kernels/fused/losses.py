@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tinytrain.device import Array
-from tinytrain.kernels.native.extension import native
+from tinytrain.device import Array, array_module
+from tinytrain.kernels.fused.backends import primitives
 
 
 def cross_entropy_forward(
@@ -19,10 +17,10 @@ def cross_entropy_forward(
         None where this is not the case of contiguous memory, (n, c) float32 scores, (n,) int64 targets that all name
         classes, and (c,) float32 weights or none.
     """
-    extension = native()
-    if extension is None:
+    backend = primitives(x)
+    if backend is None:
         return None
-    return extension.cross_entropy_forward(x, target, weight, ignore_index, label_smoothing, reduction)
+    return backend.cross_entropy_forward(x, target, weight, ignore_index, label_smoothing, reduction)
 
 
 def cross_entropy_backward(g: Array, probabilities: Array, *arguments: Any) -> Array:
@@ -33,6 +31,5 @@ def cross_entropy_backward(g: Array, probabilities: Array, *arguments: Any) -> A
         probabilities: what the forward returned.
         arguments: target, weight, ignore_index and label_smoothing as they were, and the divisor that was returned.
     """
-    return native().cross_entropy_backward(  # type: ignore[union-attr]
-        np.ascontiguousarray(g) if g.ndim else g, probabilities, *arguments
-    )
+    g = array_module(g).ascontiguousarray(g) if g.ndim else g
+    return primitives(probabilities).cross_entropy_backward(g, probabilities, *arguments)

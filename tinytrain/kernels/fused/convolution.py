@@ -1,4 +1,4 @@
-"""Convolutions of one or two spatial axes in the native kernels; others go to the reference."""
+"""Convolutions of one or two spatial axes in the fused kernels; others go to the reference."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from tinytrain.device import Array
-from tinytrain.kernels.native import _native
-from tinytrain.kernels.native.activations import source_of
-from tinytrain.kernels.native.gradients import (
+from tinytrain.device import Array, array_module
+from tinytrain.kernels.fused.activations import source_of
+from tinytrain.kernels.fused.backends import primitives, reads_pending
+from tinytrain.kernels.fused.gradients import (
     ConvolutionGradient,
     Job,
     WeightGradient,
@@ -19,6 +17,7 @@ from tinytrain.kernels.native.gradients import (
 )
 from tinytrain.kernels.reference import convolution as reference
 from tinytrain.kernels.reference.windows import Pairs
+from tinytrain.pending import settled
 
 Geometry = tuple[int, ...]
 
@@ -36,7 +35,8 @@ def conv_forward(
     if len(stride) > 2:
         return reference.conv_forward(x, w, stride, padding, dilation, groups, b)
     where = geometry(stride, padding, dilation, groups)
-    return _native.conv_forward(source_of(x), _contiguous(w), where, None if b is None else _contiguous(b), False)
+    source = _input_source(x, w, where)
+    return primitives(w).conv_forward(source, _contiguous(w), where, None if b is None else _contiguous(b), False)
 
 
 def conv_with_moments(
@@ -46,7 +46,8 @@ def conv_with_moments(
 
     The moments are taken while the result is in cache; None where there are no values.
     """
-    found = _native.conv_forward(source_of(x), _contiguous(w), geometry(stride, padding, dilation, groups), None, True)
+    where = geometry(stride, padding, dilation, groups)
+    found = primitives(w).conv_forward(_input_source(x, w, where), _contiguous(w), where, None, True)
     return (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
 
 
@@ -63,7 +64,7 @@ def conv_input_grad(
     if len(stride) > 2:
         return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     where = geometry(stride, padding, dilation, groups)
-    return _native.conv_input_grad(gradient_source(g), _contiguous(w), tuple(x_shape), where, None)[0]
+    return primitives(w).conv_input_grad(_output_gradient(g, w, where), _contiguous(w), tuple(x_shape), where, None)[0]
 
 
 def conv_weight_grad(
@@ -79,14 +80,17 @@ def conv_weight_grad(
     if len(stride) > 2:
         return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     where = geometry(stride, padding, dilation, groups)
-    return _native.conv_weight_grad(gradient_source(g), source_of(x), tuple(w_shape), where)
+    w_shape = tuple(w_shape)
+    if not reads_pending(g, where, w_shape):
+        g, x = settled(g), settled(x)
+    return primitives(g).conv_weight_grad(gradient_source(g), source_of(x), w_shape, where)
 
 
 def conv_bias_grad(g: Any) -> Array:
     """Return the gradient of a convolution's bias."""
     if g.ndim > 4:
         return reference.conv_bias_grad(g)
-    return _native.grad_sums(gradient_source(g), None)[0]
+    return primitives(g).grad_sums(gradient_source(g), None)[0]
 
 
 def conv_gradients(
@@ -109,6 +113,8 @@ def conv_gradients(
         needs: whether the input's and the weight's gradient are wanted.
     """
     where = geometry(stride, padding, dilation, groups)
+    if not reads_pending(w, where, w.shape):
+        g, x = settled(g), settled(x)
     job = Job(gradient_source(g), x, _contiguous(w), where, needs)
     return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
 
@@ -126,5 +132,15 @@ def _geometry(stride: tuple[int, ...], padding: tuple[Any, ...], dilation: tuple
     return (*stride, before_h, before_w, after_h, after_w, *dilation, groups)
 
 
+def _input_source(x: Any, w: Array, where: Geometry) -> Any:
+    """Return what the back end's forward reads of the input `x`."""
+    return source_of(x) if reads_pending(w, where, w.shape) else settled(x)
+
+
+def _output_gradient(g: Any, w: Array, where: Geometry) -> Any:
+    """Return what the back end's backward reads of the output's gradient `g`."""
+    return gradient_source(g) if reads_pending(w, where, w.shape) else settled(g)
+
+
 def _contiguous(w: Array) -> Array:
-    return w if w.flags.c_contiguous else np.ascontiguousarray(w)
+    return w if w.flags.c_contiguous else array_module(w).ascontiguousarray(w)

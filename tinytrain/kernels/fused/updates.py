@@ -12,21 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.native.extension import native
+from tinytrain.kernels.fused.backends import primitives
 
 State = dict[str, Any]
 Update = Callable[[list[Array], list[Array], list[State], dict[str, Any]], Sequence[int]]
 
 
-def find_update(name: str | None) -> Update | None:
-    """Return the function that computes the rule called `name`; None where there is none here."""
-    return UPDATES.get(name) if name is not None and native() is not None else None
+def find_update(name: str | None, param: Array) -> Update | None:
+    """Return the function that computes the rule called `name` on arrays like `param`; None where there is none."""
+    return UPDATES.get(name) if name is not None and primitives(param) is not None else None
 
 
 def update_sgd(params: list[Array], grads: list[Array], states: list[State], group: dict[str, Any]) -> Sequence[int]:
     """Compute `SGD.update`."""
     momentum = group["momentum"]
-    left = native().sgd(  # type: ignore[union-attr]
+    left = primitives(params[0]).sgd(
         params,
         grads,
         _remembered(states, "momentum_buffer") if momentum else None,
@@ -49,7 +49,7 @@ def update_adam(params: list[Array], grads: list[Array], states: list[State], gr
         whole = len(members) == len(params)
         part = states if whole else [states[i] for i in members]
         step = number + 1
-        skipped = native().adam(  # type: ignore[union-attr]
+        skipped = primitives(params[0]).adam(
             params if whole else [params[i] for i in members],
             grads if whole else [grads[i] for i in members],
             _remembered(part, "exp_avg"),
@@ -76,7 +76,7 @@ def update_rmsprop(
     params: list[Array], grads: list[Array], states: list[State], group: dict[str, Any]
 ) -> Sequence[int]:
     """Compute `RMSprop.update`."""
-    left = native().rmsprop(  # type: ignore[union-attr]
+    left = primitives(params[0]).rmsprop(
         params,
         grads,
         _remembered(states, "square_avg"),
@@ -96,7 +96,7 @@ def update_rmsprop(
 def update_lion(params: list[Array], grads: list[Array], states: list[State], group: dict[str, Any]) -> Sequence[int]:
     """Compute `Lion.update`."""
     beta1, beta2 = group["betas"]
-    left = native().lion(  # type: ignore[union-attr]
+    left = primitives(params[0]).lion(
         params,
         grads,
         _remembered(states, "exp_avg"),

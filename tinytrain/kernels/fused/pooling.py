@@ -1,4 +1,4 @@
-"""Pooling over one or two spatial axes in the native kernels; the rest goes to the reference."""
+"""Pooling over one or two spatial axes in the fused kernels; the rest goes to the reference."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from math import prod
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.native import _native
-from tinytrain.kernels.native.activations import source_of
+from tinytrain.kernels.fused.activations import source_of
+from tinytrain.kernels.fused.backends import primitives
 from tinytrain.kernels.reference import pooling as reference
 from tinytrain.pending import settled
 
@@ -26,7 +26,7 @@ def max_pool_forward(
     if len(kernel) > 2 or prod(kernel) > 256:
         return reference.max_pool_forward(settled(x), out_size, kernel, stride, padding, dilation, with_taps)
     oh, ow = (1, *out_size)[-2:]
-    return _native.max_pool(source_of(x), oh, ow, _window(kernel, stride, padding, dilation), with_taps)
+    return primitives(x).max_pool(source_of(x), oh, ow, _window(kernel, stride, padding, dilation), with_taps)
 
 
 def max_pool_input_grad(
@@ -42,12 +42,12 @@ def max_pool_input_grad(
     if len(kernel) > 2 or prod(kernel) > 256:
         return reference.max_pool_input_grad(g, winners, size, kernel, stride, padding, dilation)
     h, w = (1, *size)[-2:]
-    return _native.max_pool_grad(g, winners, h, w, _window(kernel, stride, padding, dilation))
+    return primitives(g).max_pool_grad(g, winners, h, w, _window(kernel, stride, padding, dilation))
 
 
 def mean_of_pixels(x: Any) -> Array:
     """Return the mean over all spatial axes of `(n, c, *size)`, with sizes 1 for them; `x` may be pending."""
-    return _native.mean_pixels(source_of(x))
+    return primitives(x).mean_pixels(source_of(x))
 
 
 def mean_of_pixels_grad(g: Array, size: Sequence[int]) -> Array:
@@ -57,7 +57,7 @@ def mean_of_pixels_grad(g: Array, size: Sequence[int]) -> Array:
         g: gradient of the means, `(n, c, *ones)`.
         size: spatial size of the input.
     """
-    return _native.spread_pixels(g, *(1, *size)[-2:])
+    return primitives(g).spread_pixels(g, *(1, *size)[-2:])
 
 
 def _window(

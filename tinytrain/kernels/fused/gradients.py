@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.native import _native
-from tinytrain.kernels.native.activations import NONE, Activation, source_of
+from tinytrain.kernels.fused.activations import NONE, Activation, source_of
+from tinytrain.kernels.fused.backends import primitives
 from tinytrain.pending import Pending, settled
 
 NO_ACTIVATION = (None, None, NONE, 0.0, 0.0)
@@ -43,19 +43,19 @@ class Job:
     def run(self, sink: tuple[Any, ...] | None) -> tuple[Array, Array | None, Array | None]:
         """Compute the input gradient, finished as `sink` says, with its sums; the weight gradient on the way."""
         if self.needs_w and self.grad_w is None:
-            grad, total, total_y, self.grad_w = _native.conv_backward(
+            grad, total, total_y, self.grad_w = primitives(self.w).conv_backward(
                 self.g, source_of(self.x), self.w, self.geometry, sink
             )
             found = grad, total, total_y
         else:
-            found = _native.conv_input_grad(self.g, self.w, self.x.shape, self.geometry, sink)
+            found = primitives(self.w).conv_input_grad(self.g, self.w, self.x.shape, self.geometry, sink)
         self.g = self.x = None
         return found
 
     def weight_gradient(self) -> Array:
         """Return the weight gradient, computed by itself where the input gradient is not wanted or has not run."""
         if self.grad_w is None:
-            self.grad_w = _native.conv_weight_grad(self.g, source_of(self.x), self.w.shape, self.geometry)
+            self.grad_w = primitives(self.w).conv_weight_grad(self.g, source_of(self.x), self.w.shape, self.geometry)
             if not self.needs_x:
                 self.g = self.x = None
         return self.grad_w
@@ -98,7 +98,7 @@ class ConvolutionGradient(Pending):
         """Return the gradient, its sum and its sum of products with y - mean, per channel."""
         if self.is_settled:
             grad = self.settle()
-            return (grad, *_native.grad_sums((grad, y, *NO_ACTIVATION, *NO_NORM), mean))
+            return (grad, *primitives(y).grad_sums((grad, y, *NO_ACTIVATION, *NO_NORM), mean))
         grad, total, total_y = self._run(y, mean)
         self._array = grad
         assert total is not None
@@ -140,7 +140,7 @@ class ActivationGradient(Pending):
 
     def compute(self) -> Array:
         """Compute the array in one pass."""
-        return _native.apply_grad(self.source())
+        return primitives(self.g).apply_grad(self.source())
 
 
 class NormGradient(Pending):
@@ -158,7 +158,7 @@ class NormGradient(Pending):
 
     def compute(self) -> Array:
         """Compute the array in one pass."""
-        return _native.apply_grad(self.parts)
+        return primitives(self).apply_grad(self.parts)
 
 
 def gradient_source(g: Any) -> Any:
@@ -177,7 +177,8 @@ def through_activation(g: Any, activation: Activation) -> Pending:
 
 def total_of(a: Any, b: Any) -> Array:
     """Return the sum of two gradients, computed in one pass."""
-    return _native.apply(settled(a), settled(b), NONE, 0.0, 0.0, None)
+    first = settled(a)
+    return primitives(first).apply(first, settled(b), NONE, 0.0, 0.0, None)
 
 
 def shared(g: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.native import _native
+from tinytrain.kernels.fused.backends import empty, primitives
 from tinytrain.pending import Pending, settled
 
 NONE, RELU, CLIP, LEAKY, HARDSWISH = range(5)
@@ -74,25 +74,26 @@ class Activation(Pending):
     def _apply(self, out: Array | None) -> Array:
         summand = (self.y, self.scale, self.shift, NONE, 0.0, 0.0)
         other = self.other.source() if isinstance(self.other, Activation) else self.other
-        return _native.apply(summand, other, self.kind, self.low, self.high, out)
+        return primitives(self.y).apply(summand, other, self.kind, self.low, self.high, out)
 
     def compute_into(self, out: Array) -> None:
         """Compute the array into memory that lies channels-last, perhaps with gaps between pixels."""
         if self.is_settled:
-            _native.apply(self.settle(), None, NONE, 0.0, 0.0, out)
+            primitives(out).apply(self.settle(), None, NONE, 0.0, 0.0, out)
         else:
             self._apply(out)
 
 
 def lies_channels_last(array: Array) -> bool:
     """Return whether `(n, c, *size)` lies in memory pixel by pixel without gaps."""
-    shape = array.shape
+    shape, item = array.shape, array.itemsize
     if len(shape) == 4:
         _, c, h, w = shape
-        return array.strides == (4 * h * w * c, 4, 4 * w * c, 4 * c)
+        pixel = item * c
+        return array.strides == (h * w * pixel, item, w * pixel, pixel)
     if len(shape) == 3:
         _, c, w = shape
-        return array.strides == (4 * w * c, 4, 4 * c)
+        return array.strides == (item * w * c, item, item * c)
     return len(shape) == 2 and array.flags.c_contiguous
 
 
@@ -137,10 +138,10 @@ def join_channels(values: Sequence[Any]) -> Array:
     """Return values one after the other along the channels, each computed into its place.
 
     Args:
-        values: arrays or `Activation`s `(n, c_i, h, w)` of float32 with equal other sizes.
+        values: arrays or `Activation`s `(n, c_i, h, w)` of one type with equal other sizes.
     """
     n, _, h, w = values[0].shape
-    joined = _native.empty((n, sum(each.shape[1] for each in values), h, w))
+    joined = empty((n, sum(each.shape[1] for each in values), h, w), values[0])
     start = 0
     for each in values:
         place = joined[:, start : start + each.shape[1]]
@@ -148,7 +149,7 @@ def join_channels(values: Sequence[Any]) -> Array:
         if isinstance(each, Activation):
             each.compute_into(place)
         else:
-            _native.apply(settled(each), None, NONE, 0.0, 0.0, place)
+            primitives(joined).apply(settled(each), None, NONE, 0.0, 0.0, place)
     return joined
 
 

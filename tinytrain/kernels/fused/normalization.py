@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.native import _native
-from tinytrain.kernels.native.activations import Activation, lies_channels_last
-from tinytrain.kernels.native.gradients import (
+from tinytrain.kernels.fused.activations import Activation, lies_channels_last
+from tinytrain.kernels.fused.backends import primitives
+from tinytrain.kernels.fused.gradients import (
     NO_ACTIVATION,
     NO_NORM,
     ActivationGradient,
@@ -43,9 +43,10 @@ def normalize_batch(
     """
     if not 2 <= x.ndim <= 4 or not lies_channels_last(x):
         return None
-    mean, m2 = _native.moments(x) if moments is None else moments
+    backend = primitives(x)
+    mean, m2 = backend.moments(x) if moments is None else moments
     count = x.size // x.shape[1]
-    scale, shift, rstd = _native.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
+    scale, shift, rstd = backend.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
     return Activation(x, scale, shift), mean, rstd
 
 
@@ -55,7 +56,7 @@ def normalize_by(
     """Normalise by given statistics, a mean and a variance per channel; as `normalize_batch` otherwise."""
     if not 2 <= x.ndim <= 4 or not lies_channels_last(x):
         return None
-    scale, shift, rstd = _native.batch_norm_prepare(running_mean, running_var, 1, w, b, eps, None, None, 0.0)
+    scale, shift, rstd = primitives(x).batch_norm_prepare(running_mean, running_var, 1, w, b, eps, None, None, 0.0)
     return Activation(x, scale, shift), running_mean, rstd
 
 
@@ -76,10 +77,10 @@ def batch_norm_gradients(
         grad, total, total_y = g.with_sums(x, mean)
     elif isinstance(g, ActivationGradient) and g.activation.other is None and g.activation.y is x:
         grad, slope = g.g, g.activation.slope()[1:]
-        total, total_y = _native.grad_sums(g.source(), mean)
+        total, total_y = primitives(x).grad_sums(g.source(), mean)
     else:
         grad = settled(g)
-        total, total_y = _native.grad_sums((grad, x, *NO_ACTIVATION, *NO_NORM), mean)
+        total, total_y = primitives(x).grad_sums((grad, x, *NO_ACTIVATION, *NO_NORM), mean)
     count = x.size // x.shape[1]
-    *factors, grad_w = _native.batch_norm_grad(total, total_y, mean, rstd, w, count, through_statistics)
+    *factors, grad_w = primitives(x).batch_norm_grad(total, total_y, mean, rstd, w, count, through_statistics)
     return NormGradient(grad, (grad, x, *slope, *factors)), grad_w, total

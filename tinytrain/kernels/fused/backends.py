@@ -1,0 +1,39 @@
+"""Back ends: modules of primitives, the loops that the fused kernels are made of, one for each kind of array.
+
+A back end offers the functions that `kernels/native/_native.pyi` lists, with those arguments and results. What the
+fused kernels do with pending values is written once, here in this package, for all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tinytrain.device import Array
+from tinytrain.kernels.native.extension import native
+from tinytrain.pending import Pending
+
+
+def primitives(value: Array | Pending) -> Any:
+    """Return the back end that computes on values like this one; None where there is none."""
+    array = value.device_array if isinstance(value, Pending) else value
+    return native() if isinstance(array, np.ndarray) else None
+
+
+def reads_pending(value: Array | Pending, geometry: tuple[int, ...], w_shape: tuple[int, ...]) -> bool:
+    """Return whether the back end's convolution reads values that are not computed yet.
+
+    Where it does not, they are computed once and kept, rather than once for each of its readers.
+
+    Args:
+        value: an operand.
+        geometry: see `convolution.geometry`.
+        w_shape: `(o, c // groups, *kernel)`.
+    """
+    return True
+
+
+def empty(shape: tuple[int, ...], like: Array | Pending) -> Array:
+    """Return an array of this shape that lies channels-last, its values not set, of the type and device of `like`."""
+    return primitives(like).empty(shape)
