@@ -81,6 +81,16 @@ def test_certainty_keeps_or_drops_everything(name, p):
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_a_probability_of_zero_returns_the_input_and_draws_nothing(name):
+    tt.manual_seed(0)
+    expected = tt.rand(3).tolist()
+    x = tt.ones(*SHAPES.get(name, (3, 2)), requires_grad=True)
+    tt.manual_seed(0)
+    assert getattr(F, name)(x, 0.0, training=True) is x
+    assert tt.rand(3).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("p", [-0.1, 1.1])
 def test_a_probability_outside_0_to_1_is_refused(name, p):
     with pytest.raises(ValueError, match=f"between 0 and 1, but got {p}"):

@@ -83,7 +83,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
 def _drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, mask_ndim: int) -> Tensor:
     """Drop what shares the first `mask_ndim` indices together."""
     _check_probability(p)
-    if not training or (p == 0 and inplace):
+    if not training or p == 0:
         return input
 
     def dropped(input: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ def _drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, mas
 
 def _alpha_drop(name: str, input: Tensor, p: float, training: bool, inplace: bool, mask_ndim: int) -> Tensor:
     _check_probability(p)
-    if not training or (p == 0 and inplace):
+    if not training or p == 0:
         return input
 
     def dropped(input: Tensor) -> Tensor:
