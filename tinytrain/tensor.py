@@ -82,7 +82,9 @@ class Tensor(TensorValues):
     _storage: Storage
     _view: View | None
     _hooks: dict[str, dict[int, Any]] | None
-    _accumulator: weakref.ref[Node] | None
+    _accumulator: weakref.ref[Node] | Node | None
+    _keeps_accumulator = False
+    """Whether the node that gathers the gradient is kept from step to step; tensor and node are a cycle then."""
 
     def __init__(self, *data: Any):
         numpy_dtype = dtypes.get_default_dtype().numpy
@@ -162,10 +164,11 @@ class Tensor(TensorValues):
             return self._node
         if not self._requires_grad:
             return None
-        node = None if self._accumulator is None else self._accumulator()
+        held = self._accumulator
+        node = held() if isinstance(held, weakref.ref) else held
         if node is None:
             node = AccumulateGrad(self, self._accumulate)
-            self._accumulator = weakref.ref(node)
+            self._accumulator = node if self._keeps_accumulator else weakref.ref(node)
         return node
 
     def _renew_view(self) -> None:

@@ -126,20 +126,16 @@ class _BatchNorm(_RunningNorm):
         """Return `input`, (n, c, ...), normalised."""
         self._check_input(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats:
-            self._count_batch()
-            if self.momentum is None:
-                momentum = 1.0 / float(self.num_batches_tracked)
-        return F.batch_norm(
-            input,
-            self.running_mean if not self.training or self.track_running_stats else None,
-            self.running_var if not self.training or self.track_running_stats else None,
-            self.weight,
-            self.bias,
-            self.training or self.running_mean is None,
-            momentum,
-            self.eps,
-        )
+        mean, var = self.running_mean, self.running_var
+        by_batch = self.training or mean is None
+        if self.training:
+            if not self.track_running_stats:
+                mean = var = None
+            else:
+                self._count_batch()
+                if self.momentum is None:
+                    momentum = 1.0 / float(self.num_batches_tracked)
+        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
 
     def _count_batch(self) -> None:
         count = self.num_batches_tracked

@@ -17,6 +17,8 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
+    _keeps_accumulator = True  # a parameter outlives its steps
+
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
         if data is None:
             data = Tensor(0)

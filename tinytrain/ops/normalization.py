@@ -360,7 +360,7 @@ def _parameter_gradient(g: Array, parameter: Tensor, shape: tuple[int, ...]) -> 
 
 def _given(*tensors: Tensor | None) -> tuple[Tensor, ...]:
     """Return the tensors that are not None."""
-    return tuple(each for each in tensors if each is not None)
+    return tuple([each for each in tensors if each is not None])
 
 
 def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:

@@ -287,7 +287,7 @@ static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t co
 // which most numbers of cores divide.
 static int64_t num_parts(int64_t bands) {
   int64_t parts = 1;
-  while (parts < 16 && 4 * parts <= bands) parts *= 2;
+  while (parts < 16 && 2 * parts <= bands) parts *= 2;
   return parts;
 }
 

@@ -128,8 +128,8 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
       read_pixels(x, first, count, g.c, to, VL, apart);
     });
     Ahead ahead;
-    if (band + num_threads() < bands.count()) {  // the band that this thread is likely to have next
-      const Window next = bands.at(band + num_threads());
+    if (band + 1 < bands.count()) {  // the band that this thread is likely to have next
+      const Window next = bands.at(band + 1);
       const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
       ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
       ahead.add(y + bands.first(next) * g.c, next.rows * g.ow * g.c, true);

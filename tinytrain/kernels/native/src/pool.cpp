@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -25,9 +26,20 @@
 namespace tinytrain {
 namespace {
 
-// A worker that has nothing to do looks for work this often before it sleeps: some hundred microseconds, the longest time
-// from one kernel to the next.
-constexpr int SPINS = 5000;
+// A worker that has nothing to do looks for work this often before it sleeps: about half a millisecond, longer than it takes
+// from one kernel to the next. Waking it costs 20 to 60 microseconds, most of them in the thread that wakes.
+constexpr int SPINS = 50000;
+
+// The pieces of a loop that one thread begins with. Threads have neighbouring pieces, the same ones in every loop over a batch:
+// what a thread wrote in one layer is in its own cache when it reads it in the next. Whoever is done helps the others.
+// The ticket says which loop is on (upper 32 bits) and the next piece (lower 32 bits). Whoever raises it by one has the
+// piece; a worker that comes late fails to, for the loop is another, and so never runs what it has not seen whole.
+struct alignas(64) Share {
+  std::atomic<uint64_t> ticket{0};
+  std::atomic<uint32_t> end{0};
+};
+
+constexpr int MOST_SHARES = 64;
 
 struct Pool {
   std::mutex mutex;             // guards `workers`, `sleeping` and the waits
@@ -38,10 +50,8 @@ struct Pool {
   std::mutex turn;              // one loop at a time; another thread's loop runs on that thread alone
   std::atomic<Body> body{nullptr};
   std::atomic<void*> context{nullptr};
-  std::atomic<uint32_t> count{0};
-  // The ticket says which loop is on (upper 32 bits) and the next piece (lower 32 bits). Whoever raises it by one has the
-  // piece; a worker that comes late fails to, for the loop is another, and so never runs what it has not seen whole.
-  std::atomic<uint64_t> ticket{0};
+  std::atomic<int> num_shares{0};
+  Share shares[MOST_SHARES];
   std::atomic<uint32_t> generation{0};
   std::atomic<int64_t> pieces_left{0};
   std::atomic<bool> out_of_memory{false};
@@ -62,25 +72,31 @@ int cores() {
   return count ? (int)count : 1;
 }
 
-void take_pieces(Pool& p, uint32_t generation) {
-  for (;;) {
-    uint64_t now = p.ticket.load(std::memory_order_acquire);
-    if ((uint32_t)(now >> 32) != generation) return;
-    uint32_t piece = (uint32_t)now;
-    if (piece >= p.count.load(std::memory_order_relaxed)) return;
-    if (!p.ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
-    in_piece = true;
-    try {
-      p.body.load(std::memory_order_relaxed)(p.context.load(std::memory_order_relaxed), piece);
-    } catch (const std::bad_alloc&) {
-      p.out_of_memory.store(true);
+// Runs pieces of this loop until none is left: those of share `first`, then those of the shares behind it.
+void take_pieces(Pool& p, uint32_t generation, int first) {
+  int64_t done = 0;
+  const int num_shares = p.num_shares.load(std::memory_order_relaxed);
+  for (int i = 0; i < num_shares; i++) {
+    Share& share = p.shares[(first + i) % num_shares];
+    for (;;) {
+      uint64_t now = share.ticket.load(std::memory_order_acquire);
+      const uint32_t piece = (uint32_t)now;
+      if ((uint32_t)(now >> 32) != generation || piece >= share.end.load(std::memory_order_acquire)) break;
+      if (!share.ticket.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) continue;
+      in_piece = true;
+      try {
+        p.body.load(std::memory_order_relaxed)(p.context.load(std::memory_order_relaxed), piece);
+      } catch (const std::bad_alloc&) {
+        p.out_of_memory.store(true);
+      }
+      in_piece = false;
+      done++;
     }
-    in_piece = false;
-    p.pieces_left.fetch_sub(1, std::memory_order_acq_rel);
   }
+  if (done) p.pieces_left.fetch_sub(done, std::memory_order_acq_rel);
 }
 
-void work(Pool* p) {
+void work(Pool* p, int number) {
   uint32_t seen = 0;
   for (;;) {
     uint32_t now = 0;
@@ -99,14 +115,14 @@ void work(Pool* p) {
       now = p->generation.load(std::memory_order_acquire);
     }
     seen = now;
-    take_pieces(*p, now);
+    take_pieces(*p, now, number);
   }
 }
 
 Pool& the_pool(int threads) {
   if (!pool) pool = new Pool;
   try {
-    while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool);
+    while ((int)pool->workers.size() < threads - 1) pool->workers.emplace_back(work, pool, (int)pool->workers.size() + 1);
   } catch (const std::system_error&) {  // the system gives no more threads: fewer do the work
   }
   return *pool;
@@ -171,18 +187,23 @@ void run_pieces(int64_t count, Body body, void* context) {
     return;
   }
   uint32_t generation = p->generation.load(std::memory_order_relaxed) + 1;
-  p->ticket.store((uint64_t)generation << 32 | 0xffffffffu, std::memory_order_seq_cst);  // nothing to take yet
+  const int num_shares = std::min(threads, MOST_SHARES);
+  for (int i = 0; i < std::max(num_shares, p->num_shares.load(std::memory_order_relaxed)); i++)
+    p->shares[i].ticket.store((uint64_t)generation << 32 | 0xffffffffu, std::memory_order_relaxed);  // nothing to take yet
+  p->num_shares.store(num_shares, std::memory_order_relaxed);
   p->body.store(body, std::memory_order_relaxed);
   p->context.store(context, std::memory_order_relaxed);
-  p->count.store((uint32_t)count, std::memory_order_relaxed);
   p->pieces_left.store(count, std::memory_order_relaxed);
-  p->ticket.store((uint64_t)generation << 32, std::memory_order_release);
+  for (int i = 0; i < num_shares; i++) {
+    p->shares[i].end.store((uint32_t)(count * (i + 1) / num_shares), std::memory_order_release);
+    p->shares[i].ticket.store((uint64_t)generation << 32 | (uint64_t)(count * i / num_shares), std::memory_order_release);
+  }
   {
     std::lock_guard<std::mutex> lock(p->mutex);
     p->generation.store(generation, std::memory_order_release);
     if (p->sleeping) p->wake.notify_all();
   }
-  take_pieces(*p, generation);
+  take_pieces(*p, generation, 0);
   for (int spins = 0; p->pieces_left.load(std::memory_order_acquire) > 0; spins++) {
     if (spins < SPINS) PAUSE();
     else sched_yield();
