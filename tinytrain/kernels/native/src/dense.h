@@ -12,6 +12,7 @@ namespace TT_ISA {
 constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in a band
 constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
 constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
+constexpr int64_t LARGE_GRADIENT = 1 << 17;    // 512 KiB: sixteen of these are more than the cores' own caches hold
 
 // Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
 // With a power of two all the lines wanted would compete for a few places of the first cache.
@@ -283,11 +284,12 @@ static void unpack_weight_grad(const Geometry& g, const float* parts, int64_t co
   });
 }
 
-// How many partial sums of a weight gradient: enough pieces for all cores and few enough to add up quickly. A power of two,
-// which most numbers of cores divide.
-static int64_t num_parts(int64_t bands) {
+// How many partial sums of a weight gradient of `size` floats: enough pieces for all cores and few enough to add up quickly,
+// which large ones take long for. A power of two, which most numbers of cores divide.
+static int64_t num_parts(int64_t bands, int64_t size) {
+  const int64_t most = size > LARGE_GRADIENT ? 8 : 16;
   int64_t parts = 1;
-  while (parts < 16 && 2 * parts <= bands) parts *= 2;
+  while (parts < most && 2 * parts <= bands) parts *= 2;
   return parts;
 }
 
@@ -302,7 +304,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
   const int64_t near = std::max<int64_t>(NEAR_FLOATS / (taps * og), MAX_ROWS);
   const int64_t most = g.groups > 1 || merge ? channels : std::min(near, channels);
   const int64_t num_ranges = (channels + most - 1) / most, each = (channels + num_ranges - 1) / num_ranges;
-  const int64_t parts = std::min(num_parts(bands.count()), (FEW_PIECES + num_ranges - 1) / num_ranges);
+  const int64_t parts = std::min(num_parts(bands.count(), size), (FEW_PIECES + num_ranges - 1) / num_ranges);
   Block sums(parts * size);
   parallel_if_worth(work_of(g), parts * num_ranges, [&](int64_t piece) {
     const int64_t part = piece / num_ranges, channel = piece % num_ranges * each;
@@ -353,7 +355,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   const int64_t size = g.c * g.o;
   const Bands bands(g.n, g.h, g.w);
   const int64_t panels = (g.c + PANEL - 1) / PANEL;
-  const int64_t parts = num_parts(bands.count());
+  const int64_t parts = num_parts(bands.count(), size);
   Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
   pack_turned(g, w, true, panels, packed.get());
   parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {

@@ -321,7 +321,7 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
   const int64_t taps = g.kh * g.kw, blocks = (g.c + VL - 1) / VL;
   const Window whole = reaching(g, {0, 0, 0, g.h, g.w});
   const Bands bands = depthwise_bands(g.n, g.h, g.w, (whole.columns / g.sh + g.w) * blocks * VL);
-  const int64_t parts = num_parts(bands.count());
+  const int64_t parts = num_parts(bands.count(), taps * g.c);
   const bool is_3x3 = g.kh == 3 && g.kw == 3 && g.sh == 1 && g.sw == 1 && g.dh == 1 && g.dw == 1;
   Source raw;
   raw.x = x.x, raw.step = x.step;
