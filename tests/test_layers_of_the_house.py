@@ -34,7 +34,7 @@ FLOORS: list[list[set[str]]] = [
         {"accelerator"},
     ],
     [{"pending"}],
-    [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}],
+    [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}, {"cache"}],
     [{"pickles"}],
     [{"errors", "registry"}],
 ]

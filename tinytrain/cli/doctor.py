@@ -55,7 +55,7 @@ def examine() -> dict[str, Any]:
     import os
     import sys
 
-    from tinytrain.datasets.cache import cache_folder
+    from tinytrain.cache import cache_folder
     from tinytrain.kernels import kernels_in_use
 
     return {

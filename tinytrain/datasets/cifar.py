@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from tinytrain.cache import cache_folder
 from tinytrain.datasets.archive import read_members
-from tinytrain.datasets.cache import cache_folder
 from tinytrain.datasets.data_pickle import read_pickle
 from tinytrain.datasets.download import Resource, fetch
 from tinytrain.datasets.idx import check_labels

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.datasets.cache import cache_folder
+from tinytrain.cache import cache_folder
 from tinytrain.datasets.download import Resource, fetch
 from tinytrain.datasets.idx import read_images, read_labels
 from tinytrain.datasets.vision import ArrayDataset

@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tinytrain.datasets.cache import cache_folder
+from tinytrain.cache import cache_folder
 from tinytrain.datasets.download import ProgressBar
 from tinytrain.errors import StorageError, WeightsError
 

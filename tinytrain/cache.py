@@ -1,4 +1,4 @@
-"""Where downloaded data lies when no folder is named."""
+"""Where what can be had again lies when no folder is named: downloads, and what was measured once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def cache_folder(name: str) -> Path:
-    """Return the folder for the data of that name, without making it.
+    """Return the folder for what has that name, without making it.
 
     It lies in `TINYTRAIN_HOME` where that is set, else in the platform's cache folder: `XDG_CACHE_HOME` or
     `~/.cache`, on macOS `~/Library/Caches`, on Windows `LOCALAPPDATA`.
