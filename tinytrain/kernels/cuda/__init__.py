@@ -1,0 +1,1 @@
+"""CUDA C++ and library calls for CuPy arrays."""
