@@ -31,7 +31,7 @@ THREADS = 256
 Kernel = Callable[..., Any]
 
 
-def kernel(source: str, name: str, dtype: Any, **constants: int) -> Kernel:
+def kernel(source: str, name: str, dtype: Any, **constants: int | str) -> Kernel:
     """Return a kernel, compiled when it is first launched.
 
     Args:
@@ -47,16 +47,16 @@ def kernel(source: str, name: str, dtype: Any, **constants: int) -> Kernel:
 
 
 @functools.cache
-def _kernel(source: str, name: str, element: str, constants: tuple[tuple[str, int], ...]) -> Kernel:
+def _kernel(source: str, name: str, element: str, constants: tuple[tuple[str, int | str], ...]) -> Kernel:
     return _module(source, element, constants).get_function(name)
 
 
 @functools.cache
-def _module(source: str, element: str, constants: tuple[tuple[str, int], ...]) -> Any:
+def _module(source: str, element: str, constants: tuple[tuple[str, int | str], ...]) -> Any:
     return cupy().RawModule(code=source_text(source), options=compile_options(element, dict(constants)))
 
 
-def compile_options(element: str, constants: dict[str, int]) -> tuple[str, ...]:
+def compile_options(element: str, constants: dict[str, int | str]) -> tuple[str, ...]:
     """Return what a compiler is told beside the text of a source.
 
     Args:

@@ -1,8 +1,8 @@
 // Element types, packs, activations, sums over the rows of a block: what the kernels are made of.
 //
 // ELEMENT is the type of activations and weights; all arithmetic is in float. PACK, where a source uses it, is the number of
-// channels that a thread reads at once: up to 16 bytes of them. Needs no header of CUDA, and compiles as C++ for the host
-// where threadIdx, __shared__ and the like are given.
+// channels that a thread reads at once: up to 16 bytes of them. Needs no header of CUDA. The tests compile it as C++ for the
+// host too (TINYTRAIN_EMULATION), where only the conversions of halves are not those of the device.
 #pragma once
 
 namespace tinytrain {
@@ -18,33 +18,31 @@ __device__ __forceinline__ float to_float(float v) { return v; }
 
 __device__ __forceinline__ float to_float(bfloat_t v) { return __uint_as_float((unsigned)v.bits << 16); }
 
-#ifdef __CUDACC__
 __device__ __forceinline__ float to_float(half_t v) {
-  float f;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v.bits));
-  return f;
-}
-#else
-__device__ __forceinline__ float to_float(half_t v) {
+#ifdef TINYTRAIN_EMULATION
   _Float16 h;
   __builtin_memcpy(&h, &v, 2);
   return (float)h;
-}
+#else
+  float f;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(v.bits));
+  return f;
 #endif
+}
 
 __device__ __forceinline__ void from_float(float& to, float v) { to = v; }
 
-#ifdef __CUDACC__
-__device__ __forceinline__ void from_float(half_t& to, float v) { asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to.bits) : "f"(v)); }
-#else
 __device__ __forceinline__ void from_float(half_t& to, float v) {
+#ifdef TINYTRAIN_EMULATION
   const _Float16 h = (_Float16)v;
   __builtin_memcpy(&to, &h, 2);
-}
+#else
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to.bits) : "f"(v));
 #endif
+}
 
 __device__ __forceinline__ void from_float(bfloat_t& to, float v) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+#if !defined(TINYTRAIN_EMULATION) && defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to.bits) : "f"(v));
 #else
   const unsigned bits = __float_as_uint(v);
@@ -193,20 +191,20 @@ __device__ __forceinline__ void sum_rows(float (&v)[N], float* shared) {
 }
 
 // Count, mean and sum of squared deviations of N channels. Merged as Chan, Golub and LeVeque (1983) have it.
-template <int N>
+template <int N, class A = float>
 struct Moments {
-  float count, mean[N], m2[N];
+  A count, mean[N], m2[N];
 
   __device__ __forceinline__ Moments() : count(0) {
 #pragma unroll
     for (int k = 0; k < N; k++) mean[k] = m2[k] = 0;
   }
-  __device__ __forceinline__ void merge(float other, const float (&other_mean)[N], const float (&other_m2)[N]) {
+  __device__ __forceinline__ void merge(A other, const A (&other_mean)[N], const A (&other_m2)[N]) {
     if (other == 0) return;
-    const float total = count + other, share = other / total;
+    const A total = count + other, share = other / total;
 #pragma unroll
     for (int k = 0; k < N; k++) {
-      const float apart = other_mean[k] - mean[k];
+      const A apart = other_mean[k] - mean[k];
       mean[k] += apart * share;
       m2[k] += other_m2[k] + apart * apart * count * share;
     }
@@ -214,9 +212,9 @@ struct Moments {
   }
 };
 
-// As `sum_rows`, for moments. `shared` holds (2 * N + 1) * blockDim.x * blockDim.y floats.
-template <int N>
-__device__ __forceinline__ void merge_rows(Moments<N>& moments, float* shared) {
+// As `sum_rows`, for moments. `shared` holds (2 * N + 1) * blockDim.x * blockDim.y numbers.
+template <int N, class A>
+__device__ __forceinline__ void merge_rows(Moments<N, A>& moments, A* shared) {
   const int columns = blockDim.x, all = blockDim.x * blockDim.y, me = threadIdx.y * columns + threadIdx.x;
   for (int rows = blockDim.y; rows > 1;) {
     const int half = (rows + 1) / 2, row = threadIdx.y;
@@ -229,7 +227,7 @@ __device__ __forceinline__ void merge_rows(Moments<N>& moments, float* shared) {
     __syncthreads();
     if (row + half < rows) {
       const int there = me + half * columns;
-      float mean[N], m2[N];
+      A mean[N], m2[N];
 #pragma unroll
       for (int k = 0; k < N; k++) mean[k] = shared[k * all + there], m2[k] = shared[(N + k) * all + there];
       moments.merge(shared[2 * N * all + there], mean, m2);

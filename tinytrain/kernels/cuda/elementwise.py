@@ -1,0 +1,310 @@
+"""What is left to be done to an activation or a gradient on a GPU, done for itself; sums over pixels.
+
+Primitives of the names and arguments of `kernels/native/_native.pyi`. Activations and gradients are float32, float16
+or bfloat16, all of one call of one type; vectors of one number per channel are float32, as is all arithmetic. What does
+not lie channels-last is copied first. Sums are taken in an order that depends on shapes alone: they repeat to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tinytrain.device import Array
+from tinytrain.kernels.cuda import layout
+from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
+from tinytrain.kernels.cuda.layout import Pixels, empty, factors, floats, pixels_of, tile
+
+__all__ = ["apply", "apply_grad", "empty", "finish", "grad_sums", "moments"]
+
+NONE = 0
+"""The activation that is none, as in `src/common.cuh`."""
+
+MOST_PIECES = 512
+"""Of an array whose sums are taken: blocks for 128 multiprocessors that hold 4 each. The GPU is not asked, so that sums
+are the same on each."""
+
+MERGE_BLOCK = (8, 64)
+"""Channels and shares of the pieces in a block that merges them."""
+
+
+def apply(x: Any, other: Any, kind: int, low: float, high: float, out: Array | None) -> Array:
+    """Return act(x + other), each with its scale and shift.
+
+    Args:
+        x: an array, or `(y, scale, shift, ...)` whose activation is none.
+        other: likewise, or None.
+        kind, low, high: the activation.
+        out: where to, channels-last, perhaps with gaps between pixels; None for a new array.
+
+    Raises:
+        ValueError: shapes differ, or `out` does not lie channels-last.
+    """
+    first = Source.of(x)
+    second = None if other is None else Source.of(other)
+    if second is not None:
+        _same_shape("the operands have different shapes", first.pixels, second.pixels)
+    c = first.pixels.c
+    if out is None:
+        out = empty(first.pixels.array.shape, first.pixels.array.dtype)
+    elif out.shape != first.pixels.array.shape or layout.step_of(out) is None:
+        raise ValueError("the output has another shape or does not lie channels-last")
+    to = pixels_of(out)
+    operands = [first.pixels, to, *([second.pixels] if second else [])]
+    pack = _common_pack(*operands)
+    columns, rows, tiles = tile(c, pack)
+    summands = first.line if second is None else (*first.line, *second.line)
+    launch(
+        kernel("elementwise", "apply" if second is None else "apply_to_sum", out.dtype, PACK=pack),
+        (num_blocks(to.count, 2 * rows, tiles), tiles),
+        (columns, rows),
+        *(*summands, kind, float(low), float(high), out, to.step, to.count, c),
+    )
+    return out
+
+
+def apply_grad(g: Any) -> Array:
+    """Return the gradient that `(g, y, scale, shift, kind, low, high, alpha, beta, gamma)` stands for."""
+    source = Gradient.of(g)
+    pixels = source.pixels
+    grad = empty(pixels.array.shape, pixels.array.dtype)
+    pack = source.pack
+    columns, rows, tiles = tile(pixels.c, pack)
+    launch(
+        kernel("elementwise", "apply_grad", grad.dtype, PACK=pack),
+        (num_blocks(pixels.count, 2 * rows, tiles), tiles),
+        (columns, rows),
+        *(*source.arguments, grad, pixels.count, pixels.c),
+    )
+    return grad
+
+
+def moments(x: Array) -> tuple[Array, Array]:
+    """Return the mean and the sum of squared deviations of each channel, `(c,)` float32."""
+    pixels = pixels_of(x)
+    plan = Pieces.of(pixels, pixels.pack)
+    slots = plan.slots()
+    launch(
+        kernel("elementwise", "moments_of_pieces", x.dtype, PACK=plan.pack),
+        plan.grid,
+        plan.block,
+        *(pixels.array, pixels.step, pixels.count, pixels.c, plan.each, slots),
+        shared=(2 * plan.pack + 1) * 4 * plan.num_threads,
+    )
+    mean, m2 = floats(pixels.c), floats(pixels.c)
+    columns, rows = MERGE_BLOCK
+    launch(
+        kernel("elementwise", "merge_moments", x.dtype, PACK=plan.pack),
+        (-(-pixels.c // columns),),
+        MERGE_BLOCK,
+        *(slots, plan.count, pixels.count, pixels.c, plan.each, mean, m2),
+        shared=3 * 8 * columns * rows,
+    )
+    return mean, m2
+
+
+def grad_sums(g: Any, mean: Array | None) -> tuple[Array, Array | None]:
+    """Return the sum per channel of a gradient, and of its products with y - mean; None for those without a mean.
+
+    Args:
+        g: an array, or a tuple as for `apply_grad`; with a mean it must be one that has a y.
+        mean: `(c,)`, or None.
+
+    Raises:
+        ValueError: there is a mean, but no y.
+    """
+    source = Gradient.of(g)
+    if mean is not None and source.y is None:
+        raise ValueError("expected a tuple with the values that the mean belongs to; got a gradient alone")
+    c = source.pixels.c
+    plan = Pieces.of(source.pixels, source.pack)
+    slots = plan.slots()
+    launch(
+        kernel("elementwise", "sums_of_pieces", source.pixels.array.dtype, PACK=plan.pack),
+        plan.grid,
+        plan.block,
+        *(*source.arguments, factors(mean, c), source.pixels.count, c, plan.each, slots),
+        shared=plan.pack * 4 * plan.num_threads,
+    )
+    return _add_pieces(plan, slots, source.pixels.array.dtype, mean is not None)
+
+
+def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | None, Array | None]:
+    """Do to a computed input gradient what a `sink` asks, in its memory where that lies channels-last.
+
+    Args:
+        grad: `(n, c, *size)`; belongs to this function.
+        sink: `(add, m, scale, shift, kind, low, high, y, mean)`: the result is (grad + add) * act'(scale * m + shift);
+            its sum and its sum of products with y - mean are taken where there is a y.
+
+    Returns:
+        The gradient, and the two sums per channel or None.
+
+    Raises:
+        ValueError: a shape is not that of the gradient.
+    """
+    if sink is None:
+        return grad, None, None
+    add, m, scale, shift, kind, low, high, y, mean = sink
+    if m is None:
+        kind = NONE
+    if add is None and kind == NONE and y is None:
+        return grad, None, None
+    to = pixels_of(grad)
+    if to.step != to.c:
+        dense = empty(grad.shape, grad.dtype)
+        to, source = pixels_of(dense), to
+    else:
+        source = to
+    met = [None if each is None else pixels_of(each) for each in (add, m, y)]
+    present = [each for each in met if each is not None]
+    _same_shape("a gradient and what it meets have different shapes", to, *present)
+    plan = Pieces.of(to, _common_pack(source, to, *present))
+    slots = None if y is None else plan.slots()
+    places = [(None, 0) if each is None else (each.array, each.step) for each in met]
+    launch(
+        kernel("elementwise", "finish_pieces", grad.dtype, PACK=plan.pack),
+        plan.grid,
+        plan.block,
+        *(source.array, source.step, *places[0], *places[1], factors(scale, to.c), factors(shift, to.c)),
+        *(kind, float(low), float(high), *places[2], factors(mean, to.c), to.array, to.count, to.c, plan.each, slots),
+        shared=plan.pack * 4 * plan.num_threads,
+    )
+    sums = (None, None) if slots is None else _add_pieces(plan, slots, grad.dtype, True)
+    return to.array, *sums
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An array with a scale and a shift per channel, as kernels take it.
+
+    Args:
+        pixels: of the array.
+        scale, shift: `(c,)` or None.
+    """
+
+    pixels: Pixels
+    scale: Array | None
+    shift: Array | None
+
+    @classmethod
+    def of(cls, value: Any) -> Source:
+        """Return what an array or a tuple `(y, scale, shift, ...)` stands for, without its activation."""
+        if not isinstance(value, tuple):
+            return cls(pixels_of(value), None, None)
+        pixels = pixels_of(value[0])
+        return cls(pixels, factors(value[1], pixels.c), factors(value[2], pixels.c))
+
+    @property
+    def line(self) -> tuple[Any, ...]:
+        """The arguments of a kernel: array, step, scale, shift."""
+        return self.pixels.array, self.pixels.step, self.scale, self.shift
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """A gradient with what is still to be done to it, as kernels take it.
+
+    Args:
+        pixels: of the gradient.
+        y: what the activation and the normalisation read.
+        arguments: of a kernel: g, its step, y, its step, scale, shift, kind, low, high, alpha, beta, gamma.
+        pack: of both arrays.
+    """
+
+    pixels: Pixels
+    y: Pixels | None
+    arguments: tuple[Any, ...]
+    pack: int
+
+    @classmethod
+    def of(cls, value: Any) -> Gradient:
+        """Return what an array or a tuple stands for.
+
+        Raises:
+            ValueError: the two arrays have different shapes.
+        """
+        if not isinstance(value, tuple):
+            pixels = pixels_of(value)
+            nothing = (None, 0, None, None, NONE, 0.0, 0.0, None, None, None)
+            return cls(pixels, None, (pixels.array, pixels.step, *nothing), pixels.pack)
+        g, y, scale, shift, kind, low, high, alpha, beta, gamma = value
+        pixels, values = pixels_of(g), pixels_of(y)
+        _same_shape("a gradient and its values have different shapes", pixels, values)
+        scale, shift, alpha, beta, gamma = (factors(each, pixels.c) for each in (scale, shift, alpha, beta, gamma))
+        places = (pixels.array, pixels.step, values.array, values.step)
+        arguments = (*places, scale, shift, kind, float(low), float(high), alpha, beta, gamma)
+        return cls(pixels, values, arguments, _common_pack(pixels, values))
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How pixels are divided among the blocks that take sums, by shape alone.
+
+    Args:
+        c: channels.
+        count: pieces.
+        each: pixels of a piece, but perhaps the last.
+        grid, block: of the kernel that takes the sums of each piece.
+        pack: channels of a thread.
+    """
+
+    c: int
+    count: int
+    each: int
+    grid: tuple[int, int]
+    block: tuple[int, int]
+    pack: int
+
+    @classmethod
+    def of(cls, pixels: Pixels, pack: int) -> Pieces:
+        """Return the pieces of an array: few enough to be merged quickly, each worth a block."""
+        columns, rows, tiles = tile(pixels.c, pack)
+        count = max(1, min(-(-pixels.count // (4 * rows)), MOST_PIECES // tiles))
+        each = max(1, -(-pixels.count // count))
+        count = -(-pixels.count // each)
+        return cls(pixels.c, count, each, (count, tiles), (columns, rows), pack)
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of a block."""
+        return self.block[0] * self.block[1]
+
+    def slots(self) -> Array:
+        """Return memory for two numbers of each piece and channel."""
+        return floats(2 * self.count * self.c)
+
+
+def _add_pieces(plan: Pieces, slots: Array, dtype: Any, with_y: bool) -> tuple[Array, Array | None]:
+    total, total_y = floats(plan.c), floats(plan.c) if with_y else None
+    columns, rows = MERGE_BLOCK
+    launch(
+        kernel("elementwise", "add_pieces", dtype, PACK=plan.pack),
+        (-(-plan.c // columns),),
+        MERGE_BLOCK,
+        *(slots, plan.count, plan.c, total, total_y),
+        shared=2 * 4 * columns * rows,
+    )
+    return total, total_y
+
+
+def _common_pack(*operands: Pixels) -> int:
+    """Return how many channels can be read at once from each of several arrays of one element type.
+
+    Raises:
+        TypeError: their types differ.
+    """
+    names = {each.array.dtype.name for each in operands}
+    if len(names) > 1:
+        raise TypeError(f"expected arrays of one element type; got {', '.join(sorted(names))}")
+    return min(each.pack for each in operands)
+
+
+def _same_shape(problem: str, first: Pixels, *others: Pixels) -> None:
+    """Check that arrays have as many pixels and channels.
+
+    Raises:
+        ValueError: with `problem`.
+    """
+    if any((each.count, each.c) != (first.count, first.c) for each in others):
+        raise ValueError(problem)
