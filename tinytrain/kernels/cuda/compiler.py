@@ -31,6 +31,7 @@ THREADS = 256
 Kernel = Callable[..., Any]
 
 
+@functools.cache
 def kernel(source: str, name: str, dtype: Any, **constants: int | str) -> Kernel:
     """Return a kernel, compiled when it is first launched.
 

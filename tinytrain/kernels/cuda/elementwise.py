@@ -97,7 +97,7 @@ def moments(x: Array) -> tuple[Array, Array]:
         kernel("elementwise", "merge_moments", x.dtype, PACK=plan.pack),
         (-(-pixels.c // columns),),
         MERGE_BLOCK,
-        *(slots, plan.count, pixels.count, pixels.c, plan.each, mean, m2),
+        *(pixels.array, slots, plan.count, pixels.count, pixels.c, plan.each, mean, m2),
         shared=3 * 8 * columns * rows,
     )
     return mean, m2
@@ -174,7 +174,7 @@ def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | No
     return to.array, *sums
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Source:
     """An array with a scale and a shift per channel, as kernels take it.
 
@@ -201,7 +201,7 @@ class Source:
         return self.pixels.array, self.pixels.step, self.scale, self.shift
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Gradient:
     """A gradient with what is still to be done to it, as kernels take it.
 
@@ -237,7 +237,7 @@ class Gradient:
         return cls(pixels, values, arguments, _common_pack(pixels, values))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pieces:
     """How pixels are divided among the blocks that take sums, by shape alone.
 
@@ -294,9 +294,10 @@ def _common_pack(*operands: Pixels) -> int:
     Raises:
         TypeError: their types differ.
     """
-    names = {each.array.dtype.name for each in operands}
-    if len(names) > 1:
-        raise TypeError(f"expected arrays of one element type; got {', '.join(sorted(names))}")
+    dtype = operands[0].array.dtype
+    if any(each.array.dtype != dtype for each in operands):
+        names = sorted({each.array.dtype.name for each in operands})
+        raise TypeError(f"expected arrays of one element type; got {', '.join(names)}")
     return min(each.pack for each in operands)
 
 

@@ -8,7 +8,6 @@ stand beside each other over the channels, and in rows over the pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from tinytrain.device import Array, cupy
@@ -21,7 +20,7 @@ MOST_COLUMNS = 64
 """Of threads in a block: 1 kilobyte of a pixel, which is enough for whole lines of memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pixels:
     """An array `(n, c)`, `(n, c, w)` or `(n, c, h, w)` as pixels whose channels follow each other.
 
@@ -68,6 +67,8 @@ def step_of(array: Array) -> int | None:
         ValueError: it has another number of dimensions than 2 to 4.
     """
     n, c, h, w = _sizes(array.shape)
+    if array.size == 0:
+        return c
     item, strides = array.itemsize, array.strides
     apart_h = strides[2] if array.ndim == 4 else 0
     apart_w = strides[-1] if array.ndim > 2 else 0
@@ -79,7 +80,7 @@ def step_of(array: Array) -> int | None:
         and (h <= 1 or apart_h == w * pitch)
         and (n <= 1 or strides[0] == h * w * pitch)
     )
-    return pitch // item if lies_well or array.size == 0 else None
+    return pitch // item if lies_well else None
 
 
 def vectors(array: Array) -> int:
@@ -94,7 +95,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     if len(shape) < 3:
         return xp.empty(shape, dtype)
     n, c, *size = shape
-    return xp.moveaxis(xp.empty((n, *size, c), dtype), -1, 1)
+    order = (0, 3, 1, 2) if len(shape) == 4 else (0, 2, 1)
+    return xp.empty((n, *size, c), dtype).transpose(order)
 
 
 def floats(length: int) -> Array:
@@ -136,7 +138,7 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 
 def _pack(array: Array, c: int, step: int) -> int:
-    if prod(array.shape) == 0:
+    if array.size == 0:
         return 1
     pack = BYTES // array.itemsize
     while c % pack or step % pack or array.data.ptr % (pack * array.itemsize):

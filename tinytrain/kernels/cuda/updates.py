@@ -90,10 +90,9 @@ class Plan:
         chunks = np.empty((firsts[-1], 2), np.int32)
         chunks[:, 0] = np.repeat(np.arange(len(rows)), per_array)
         chunks[:, 1] = np.arange(firsts[-1]) - firsts[chunks[:, 0]]
-        xp = cupy()
         self.num_arrays, self.num_chunks = len(rows), len(chunks)
-        self.table, self.chunks, self.firsts = (xp.asarray(each) for each in (table, chunks, firsts))
-        self.numbers = xp.zeros(NUMBERS, "float32")
+        self.table, self.chunks, self.firsts = map(_on_gpu, (table, chunks, firsts))
+        self.numbers = cupy().empty(NUMBERS, "float32")
 
     def upload(self, numbers: Sequence[float]) -> None:
         """Put numbers into the memory of the GPU, in the order of the stream; the host does not wait.
@@ -131,6 +130,13 @@ class Plan:
 
     def _kernel(self, name: str) -> Any:
         return kernel("updates", name, self.element, COPY=ELEMENTS[self.copy])
+
+
+def _on_gpu(values: np.ndarray) -> Array:
+    """Return a copy in the memory of the GPU."""
+    array = cupy().empty(values.shape, values.dtype)
+    array.set(values)
+    return array
 
 
 _plans: OrderedDict[Any, tuple[list[tuple[Plan, list[int]]], list[int]]] = OrderedDict()

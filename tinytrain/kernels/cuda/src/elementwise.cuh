@@ -102,13 +102,15 @@ extern "C" __global__ void apply_grad(const ELEMENT* g, i64 g_step, const ELEMEN
   }
 }
 
-// The moments of each piece of x. Limited by memory: reads x once. Four pixels' mean and deviations are merged at a time,
-// so that a division is paid for four values and large means do no harm.
+// The moments of each piece of x less the first pixel, which lets large means do no harm. Four pixels' mean and deviations
+// are merged at a time: one division for all of them. Limited by memory: reads x once.
 extern "C" __global__ void moments_of_pieces(const ELEMENT* x, i64 step, i64 pixels, i64 c, i64 each, float* slots) {
   extern __shared__ float shared[];
   const i64 i = first_channel(), piece = blockIdx.x, rows = blockDim.y;
   const i64 until = min(pixels, (piece + 1) * each);
   Moments<PACK> moments;
+  float base[PACK] = {};
+  if (i < c) load(x + i, base);
   for (i64 p = piece * each + threadIdx.y; i < c && p < until; p += MOMENTS_AHEAD * rows) {
     float v[MOMENTS_AHEAD][PACK] = {};
     const i64 left = (until - p + rows - 1) / rows;
@@ -120,6 +122,8 @@ extern "C" __global__ void moments_of_pieces(const ELEMENT* x, i64 step, i64 pix
     const float inverse = 1.0f / count;
 #pragma unroll
     for (int k = 0; k < PACK; k++) {
+#pragma unroll
+      for (int u = 0; u < MOMENTS_AHEAD; u++) v[u][k] = u < count ? v[u][k] - base[k] : 0.0f;
       mean[k] = ((v[0][k] + v[1][k]) + (v[2][k] + v[3][k])) * inverse;
       m2[k] = 0;
 #pragma unroll
@@ -138,7 +142,8 @@ extern "C" __global__ void moments_of_pieces(const ELEMENT* x, i64 step, i64 pix
 }
 
 // A thread a channel; rows share the pieces. Limited by latency: some hundred pieces, a few reads in flight.
-extern "C" __global__ void merge_moments(const float* slots, i64 pieces, i64 pixels, i64 c, i64 each, float* mean, float* m2) {
+extern "C" __global__ void merge_moments(const ELEMENT* x, const float* slots, i64 pieces, i64 pixels, i64 c, i64 each,
+                                         float* mean, float* m2) {
   extern __shared__ double doubles[];
   const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
   Moments<1, double> moments;
@@ -149,7 +154,7 @@ extern "C" __global__ void merge_moments(const float* slots, i64 pieces, i64 pix
   }
   merge_rows(moments, doubles);
   if (threadIdx.y || i >= c) return;
-  mean[i] = (float)moments.mean[0], m2[i] = (float)moments.m2[0];
+  mean[i] = pixels ? (float)(to_float(x[i]) + moments.mean[0]) : __int_as_float(0x7fc00000), m2[i] = (float)moments.m2[0];
 }
 
 namespace tinytrain {
@@ -225,10 +230,11 @@ extern "C" __global__ void add_pieces(const float* slots, i64 pieces, i64 c, flo
 
 // (grad + add) * act'(scale * m + shift), stored, with its sum and its sum of products with y - mean where `slots` are given.
 // `to` may be `grad`. Limited by memory: reads grad, add, m and y once (y and m are often one), writes once.
-extern "C" __global__ void finish_pieces(const ELEMENT* grad, i64 grad_step, const ELEMENT* add, i64 add_step,
-                                         const ELEMENT* m, i64 m_step, const float* scale, const float* shift, i64 kind,
-                                         float low, float high, const ELEMENT* y, i64 y_step, const float* mean,
-                                         ELEMENT* to, i64 pixels, i64 c, i64 each, float* slots) {
+// Two blocks are to find room on a multiprocessor: its registers hold the packs of four arrays.
+extern "C" __global__ void __launch_bounds__(256, 2)
+    finish_pieces(const ELEMENT* grad, i64 grad_step, const ELEMENT* add, i64 add_step, const ELEMENT* m, i64 m_step,
+                  const float* scale, const float* shift, i64 kind, float low, float high, const ELEMENT* y, i64 y_step,
+                  const float* mean, ELEMENT* to, i64 pixels, i64 c, i64 each, float* slots) {
   extern __shared__ float shared[];
   const i64 i = first_channel(), piece = blockIdx.x, rows = blockDim.y;
   const i64 until = min(pixels, (piece + 1) * each);
