@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from tinytrain.device import Array
+from tinytrain.device import Array, array_module
 from tinytrain.kernels.fused.backends import primitives
 
 
-def norms_of(arrays: list[Array]) -> np.ndarray | None:
-    """Return the Euclidean norm of each array, squares summed in float64: (n,) float32.
+def norms_of(arrays: list[Array]) -> Array | None:
+    """Return the Euclidean norm of each array, squares summed in float64: (n,) float32, on the arrays' device.
 
     Returns:
-        None where the arrays are not all contiguous float32 memory, or there are no native kernels.
+        None where the arrays are not all contiguous memory of a type that kernels take, or there are no kernels.
     """
     backend = primitives(arrays[0])
     sums = None if backend is None else backend.square_sums(arrays)
-    return None if sums is None else np.sqrt(sums).astype(np.float32)
+    return None if sums is None else array_module(arrays[0]).sqrt(sums).astype("float32")
 
 
-def scale_arrays(arrays: list[Array], factor: float) -> bool:
-    """Multiply arrays in their memory by `factor`, which is rounded to float32; they are those that have `norms_of`."""
+def scale_arrays(arrays: list[Array], factor: float | Array) -> bool:
+    """Multiply arrays in their memory by `factor`, which is rounded to float32; they are those that have `norms_of`.
+
+    Args:
+        arrays: what is multiplied.
+        factor: a number, or an array without dimensions on the arrays' device; nobody waits for its value.
+    """
     backend = primitives(arrays[0])
     return backend is not None and backend.scale(arrays, factor) is None
