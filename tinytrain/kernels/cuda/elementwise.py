@@ -14,11 +14,9 @@ from tinytrain.device import Array
 from tinytrain.kernels.cuda import layout
 from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
 from tinytrain.kernels.cuda.layout import Pixels, empty, factors, floats, pixels_of, tile
+from tinytrain.kernels.cuda.sources import NONE, Gradient, Source, check_shapes, common_pack
 
 __all__ = ["apply", "apply_grad", "empty", "finish", "grad_sums", "moments"]
-
-NONE = 0
-"""The activation that is none, as in `src/common.cuh`."""
 
 MOST_PIECES = 512
 """Of an array whose sums are taken: blocks for 128 multiprocessors that hold 4 each. The GPU is not asked, so that sums
@@ -43,7 +41,7 @@ def apply(x: Any, other: Any, kind: int, low: float, high: float, out: Array | N
     first = Source.of(x)
     second = None if other is None else Source.of(other)
     if second is not None:
-        _same_shape("the operands have different shapes", first.pixels, second.pixels)
+        check_shapes("the operands have different shapes", first.pixels, second.pixels)
     c = first.pixels.c
     if out is None:
         out = empty(first.pixels.array.shape, first.pixels.array.dtype)
@@ -51,7 +49,7 @@ def apply(x: Any, other: Any, kind: int, low: float, high: float, out: Array | N
         raise ValueError("the output has another shape or does not lie channels-last")
     to = pixels_of(out)
     operands = [first.pixels, to, *([second.pixels] if second else [])]
-    pack = _common_pack(*operands)
+    pack = common_pack(*operands)
     columns, rows, tiles = tile(c, pack)
     summands = first.line if second is None else (*first.line, *second.line)
     launch(
@@ -158,8 +156,8 @@ def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | No
         source = to
     met = [None if each is None else pixels_of(each) for each in (add, m, y)]
     present = [each for each in met if each is not None]
-    _same_shape("a gradient and what it meets have different shapes", to, *present)
-    plan = Pieces.of(to, _common_pack(source, to, *present))
+    check_shapes("a gradient and what it meets have different shapes", to, *present)
+    plan = Pieces.of(to, common_pack(source, to, *present))
     slots = None if y is None else plan.slots()
     places = [(None, 0) if each is None else (each.array, each.step) for each in met]
     launch(
@@ -172,69 +170,6 @@ def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | No
     )
     sums = (None, None) if slots is None else _add_pieces(plan, slots, grad.dtype, True)
     return to.array, *sums
-
-
-@dataclass(slots=True)
-class Source:
-    """An array with a scale and a shift per channel, as kernels take it.
-
-    Args:
-        pixels: of the array.
-        scale, shift: `(c,)` or None.
-    """
-
-    pixels: Pixels
-    scale: Array | None
-    shift: Array | None
-
-    @classmethod
-    def of(cls, value: Any) -> Source:
-        """Return what an array or a tuple `(y, scale, shift, ...)` stands for, without its activation."""
-        if not isinstance(value, tuple):
-            return cls(pixels_of(value), None, None)
-        pixels = pixels_of(value[0])
-        return cls(pixels, factors(value[1], pixels.c), factors(value[2], pixels.c))
-
-    @property
-    def line(self) -> tuple[Any, ...]:
-        """The arguments of a kernel: array, step, scale, shift."""
-        return self.pixels.array, self.pixels.step, self.scale, self.shift
-
-
-@dataclass(slots=True)
-class Gradient:
-    """A gradient with what is still to be done to it, as kernels take it.
-
-    Args:
-        pixels: of the gradient.
-        y: what the activation and the normalisation read.
-        arguments: of a kernel: g, its step, y, its step, scale, shift, kind, low, high, alpha, beta, gamma.
-        pack: of both arrays.
-    """
-
-    pixels: Pixels
-    y: Pixels | None
-    arguments: tuple[Any, ...]
-    pack: int
-
-    @classmethod
-    def of(cls, value: Any) -> Gradient:
-        """Return what an array or a tuple stands for.
-
-        Raises:
-            ValueError: the two arrays have different shapes.
-        """
-        if not isinstance(value, tuple):
-            pixels = pixels_of(value)
-            nothing = (None, 0, None, None, NONE, 0.0, 0.0, None, None, None)
-            return cls(pixels, None, (pixels.array, pixels.step, *nothing), pixels.pack)
-        g, y, scale, shift, kind, low, high, alpha, beta, gamma = value
-        pixels, values = pixels_of(g), pixels_of(y)
-        _same_shape("a gradient and its values have different shapes", pixels, values)
-        scale, shift, alpha, beta, gamma = (factors(each, pixels.c) for each in (scale, shift, alpha, beta, gamma))
-        places = (pixels.array, pixels.step, values.array, values.step)
-        arguments = (*places, scale, shift, kind, float(low), float(high), alpha, beta, gamma)
-        return cls(pixels, values, arguments, _common_pack(pixels, values))
 
 
 @dataclass(slots=True)
@@ -286,26 +221,3 @@ def _add_pieces(plan: Pieces, slots: Array, dtype: Any, with_y: bool) -> tuple[A
         shared=2 * 4 * columns * rows,
     )
     return total, total_y
-
-
-def _common_pack(*operands: Pixels) -> int:
-    """Return how many channels can be read at once from each of several arrays of one element type.
-
-    Raises:
-        TypeError: their types differ.
-    """
-    dtype = operands[0].array.dtype
-    if any(each.array.dtype != dtype for each in operands):
-        names = sorted({each.array.dtype.name for each in operands})
-        raise TypeError(f"expected arrays of one element type; got {', '.join(names)}")
-    return min(each.pack for each in operands)
-
-
-def _same_shape(problem: str, first: Pixels, *others: Pixels) -> None:
-    """Check that arrays have as many pixels and channels.
-
-    Raises:
-        ValueError: with `problem`.
-    """
-    if any((each.count, each.c) != (first.count, first.c) for each in others):
-        raise ValueError(problem)

@@ -9,8 +9,8 @@ from typing import Any
 
 from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
-from tinytrain.kernels.cuda.elementwise import NONE, Source
 from tinytrain.kernels.cuda.layout import empty, pixels_of, tile
+from tinytrain.kernels.cuda.sources import NONE, Source
 
 __all__ = ["max_pool", "max_pool_grad", "mean_pixels", "spread_pixels"]
 
