@@ -1,13 +1,20 @@
-"""Fixtures that every test may ask for."""
+"""Fixtures that every test may ask for, and the emulated GPU where `TINYTRAIN_EMULATED_GPU=1` asks for it."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+if os.environ.get("TINYTRAIN_EMULATED_GPU") == "1":
+    # Before tinytrain is imported, here and in the processes that tests start.
+    _paths = [str(REPOSITORY / "tests" / "emulation" / "packages"), str(REPOSITORY)]
+    sys.path[:0] = _paths
+    os.environ["PYTHONPATH"] = os.pathsep.join([*_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @pytest.fixture(scope="session")

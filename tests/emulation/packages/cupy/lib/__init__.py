@@ -1,0 +1,3 @@
+"""Parts of `cupy.lib`."""
+
+from cupy.lib import stride_tricks
