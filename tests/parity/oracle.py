@@ -45,9 +45,11 @@ class Twins:
     """Makes each value twice, once for each library.
 
     Attributes:
+        device: where tinytrain's lie; PyTorch's stay on the CPU.
         pairs: the tensors made so far, (theirs, ours), by the identity of their source.
     """
 
+    device: str = "cpu"
     pairs: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     _sources: list[Any] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Twins:
     def _pair(self, tensor: Any) -> tuple[Any, Any]:
         if id(tensor) not in self.pairs:
             theirs = copy_of(tensor)
-            self.pairs[id(tensor)] = theirs, our_tensor(theirs)
+            self.pairs[id(tensor)] = theirs, our_tensor(theirs, self.device)
             self._sources.append(tensor)  # an identity is only taken while its object lives
         return self.pairs[id(tensor)]
 
@@ -94,7 +96,7 @@ def in_float64(value: Any, leaves: dict[int, Any]) -> Any:
 
 def as_accurate(ours: Any, theirs: Any, exact: Any) -> bool:
     """Return whether a result of ours is about as near to the exact one as PyTorch's, where rounding rules both."""
-    x, y, truth = ours.array.astype(np.float64), theirs.detach().double().numpy(), exact.numpy()
+    x, y, truth = ours.cpu().array.astype(np.float64), theirs.detach().double().numpy(), exact.numpy()
     return bool(np.abs(x - truth).max() <= 2 * np.abs(y - truth).max())
 
 
@@ -110,11 +112,11 @@ def copy_of(tensor: Any) -> Any:
     return fresh.requires_grad_(tensor.requires_grad)
 
 
-def our_tensor(tensor: Any) -> Any:
-    """Return a tinytrain leaf with the values, the sizes and the strides of a PyTorch tensor."""
+def our_tensor(tensor: Any, device: str = "cpu") -> Any:
+    """Return a tinytrain leaf with the values, the sizes and, on the CPU, the strides of a PyTorch tensor."""
     our_constant(tensor.dtype)
     array = copy_of(tensor).detach().numpy()
-    return tt.from_numpy(array).requires_grad_(tensor.requires_grad)
+    return tt.from_numpy(array).to(device).requires_grad_(tensor.requires_grad)
 
 
 def our_constant(value: Any) -> Any:
@@ -185,7 +187,7 @@ def _tensor_difference(ours: Any, theirs: Any, tolerance: tuple[float, float] | 
         return f"dtype: ours {ours.dtype}, torch's {theirs.dtype}"
     if not values:
         return None
-    x, y = np.asarray(ours.array), theirs.detach().resolve_conj().resolve_neg().numpy(force=True)
+    x, y = np.asarray(ours.detach().cpu().array), theirs.detach().resolve_conj().resolve_neg().numpy(force=True)
     rtol, atol = tolerance or TOLERANCES.get(theirs.dtype, (0.0, 0.0))
     if x.dtype.kind != "f":
         wrong = x != y

@@ -14,7 +14,7 @@ from cupy._array import BFLOAT16, fresh, into, ndarray, operand, quietly, suppor
 __all__ = """
 array asarray asanyarray ascontiguousarray asfortranarray asnumpy empty zeros ones full empty_like zeros_like
 ones_like full_like arange linspace eye identity tri tril triu diag indices meshgrid copy copyto astype shape size
-ndim reshape ravel transpose swapaxes moveaxis rollaxis squeeze expand_dims atleast_1d broadcast_to broadcast_arrays
+ndim reshape ravel transpose swapaxes moveaxis rollaxis squeeze expand_dims diagonal trace atleast_1d broadcast_to broadcast_arrays
 flip rot90 roll concatenate stack hstack vstack split array_split repeat tile append delete pad diff where take
 take_along_axis nonzero flatnonzero argwhere unique sort argsort partition argpartition lexsort searchsorted bincount
 isin sum prod mean var std max min argmax argmin all any cumsum cumprod count_nonzero nansum clip round nan_to_num
@@ -49,7 +49,7 @@ def array(
     if isinstance(obj, ndarray):
         result = obj.astype(obj.dtype if dtype is None else dtype, order=order or "K", copy=bool(copy))
         return result if result.ndim >= ndmin else view(result, result._a[(None,) * (ndmin - result.ndim)])
-    if isinstance(obj, (list, tuple)) and obj and all(isinstance(each, ndarray) for each in obj):
+    if isinstance(obj, (list, tuple)) and obj and builtins.all(isinstance(each, ndarray) for each in obj):
         return stack(list(obj)).astype(obj[0].dtype if dtype is None else dtype, copy=False)
     host = np.array(obj, dtype=dtype, ndmin=ndmin)
     if host.dtype.kind not in "biufc" and host.dtype != BFLOAT16:
@@ -284,6 +284,14 @@ def broadcast_arrays(*args: Any) -> list[ndarray]:
 
 def flip(a: Any, axis: Any = None) -> ndarray:
     return view(_array(a), np.flip(a._a, axis))
+
+
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> ndarray:
+    return _array(a).diagonal(offset, axis1, axis2)
+
+
+def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> ndarray:
+    return _array(a).trace(offset, axis1, axis2, dtype, out)
 
 
 def rot90(a: Any, k: int = 1, axes: Any = (0, 1)) -> ndarray:
@@ -623,11 +631,16 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> ndarray:
 def einsum(*operands: Any, **kwargs: Any) -> ndarray:
     if set(kwargs) - {"dtype", "optimize"}:
         raise TypeError(f"Did not understand the following kwargs: {list(kwargs)}")
-    if not isinstance(operands[0], str):
-        raise TypeError("the emulation knows subscripts as a text only")
-    return _product(
-        lambda *each: np.einsum(operands[0], *each, optimize=True), *operands[1:], dtype=kwargs.get("dtype")
-    )
+    dtype = kwargs.get("dtype")
+    if isinstance(operands[0], str):
+        return _product(lambda *each: np.einsum(operands[0], *each, optimize=True), *operands[1:], dtype=dtype)
+    pairs, result = operands[: len(operands) // 2 * 2], operands[len(operands) // 2 * 2 :]
+
+    def contract(*each: Any) -> Any:
+        interleaved = [x for array, axes in zip(each, pairs[1::2], strict=True) for x in (array, axes)]
+        return np.einsum(*interleaved, *result, optimize=True)
+
+    return _product(contract, *pairs[::2], dtype=dtype)
 
 
 def kron(a: Any, b: Any) -> ndarray:
