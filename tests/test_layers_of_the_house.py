@@ -24,18 +24,18 @@ FLOORS: list[list[set[str]]] = [
     [{"models"}],  # a model knows its public weights
     [{"weights"}, {"datasets"}],
     [{"transforms"}, {"utils"}],
-    [{"nn"}, {"optim"}, {"linalg"}],
+    [{"nn"}, {"optim"}, {"linalg"}, {"cuda"}],
     [{"ops"}],
     [{"generator"}],
     [
         {"kernels"},
         {"autograd", "handle", "printing", "recording", "size", "tape", "tensor", "tensor_values"},
-        {"cuda"},
         {"accelerator"},
     ],
     [{"pending"}],
     [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}, {"cache"}],
     [{"pickles"}],
+    [{"gpu_problems"}],
     [{"errors", "registry"}],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}

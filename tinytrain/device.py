@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
+import sys
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from tinytrain.errors import DeviceError
+from tinytrain.gpu_problems import driver_problem, import_problem, library_problem
+from tinytrain.gpu_problems import memory_problem as _memory_problem
 
 Array = Any
 """A NumPy or CuPy array; the two share the interface that the engine uses."""
@@ -72,14 +76,8 @@ def cuda_problem() -> str | None:
     try:
         module = cupy()
     except ImportError as error:
-        if error.name == "cupy":
-            return "CuPy is not installed: pip install 'tinytrain[cuda13]' (or [cuda12], by your driver)"
-        return f"CuPy is installed but cannot be imported: {error}"
-    try:
-        count = module.cuda.runtime.getDeviceCount()
-    except module.cuda.runtime.CUDARuntimeError as error:
-        return f"CuPy finds no usable GPU or driver: {error}"
-    return None if count else "this machine has no NVIDIA GPU"
+        return import_problem(error)
+    return driver_problem(module) or library_problem(module, _import_cublas)
 
 
 def cuda_is_available() -> bool:
@@ -132,14 +130,22 @@ def device_of(array: Array) -> device:
 
 
 def move(array: Array, to: device) -> Array:
-    """Return `array` on the device `to`; the same array where it is there already."""
+    """Return `array` on the device `to`, its axes in memory ordered as before; the same array where it is there."""
     here = device_of(array)
     if here == to:
         return array
+    # CuPy would write the axes out in row-major order, which for channels-last images is a pass that nobody asked for.
+    axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    inner = array.transpose(axes)
+    if not inner.flags.c_contiguous:
+        inner, axes = array, list(range(array.ndim))
     if to.type == "cpu":
-        return cupy().asnumpy(array)
-    with cupy().cuda.Device(to.index or 0):
-        return cupy().asarray(array)
+        with array.device:  # its stream, not the current device's
+            moved = cupy().asnumpy(inner)
+    else:
+        with cupy().cuda.Device(to.index or 0):
+            moved = cupy().asarray(inner)
+    return moved.transpose(sorted(range(array.ndim), key=axes.__getitem__))
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:
@@ -150,10 +156,25 @@ def scatter_add(target: Array, index: Any, values: Array) -> None:
         cupy().add.at(target, index, values)
 
 
-def synchronize(where: device | None = None) -> None:
-    """Wait until the GPU has finished what was asked of it; nothing to do on the CPU."""
-    if cuda_problem() is None and (where is None or where.type == "cuda"):
-        cupy().cuda.get_current_stream().synchronize()
+def synchronize(where: device | str | int | None = None) -> None:
+    """Wait until a GPU has finished what was asked of it on all streams; nothing to do on the CPU.
+
+    Args:
+        where: the device; None: the current GPU.
+    """
+    if where is not None and not isinstance(where, device):
+        where = device(where)
+    if (where is None or where.type == "cuda") and cuda_problem() is None:
+        cupy().cuda.Device(None if where is None else where.index).synchronize()
+
+
+def memory_problem(error: BaseException) -> str | None:
+    """Return what to say of an error that the GPU has too little memory; None for any other error."""
+    return _memory_problem(cupy(), error) if "cupy" in sys.modules else None
+
+
+def _import_cublas() -> ModuleType:
+    return importlib.import_module("cupy_backends.cuda.libs.cublas")
 
 
 @functools.cache

@@ -100,29 +100,29 @@ def test_results_and_gradients(op, device, parity_report):
 
 
 @over_ops
-def test_errors(op, parity_report):
+def test_errors(op, device, parity_report):
     if op.error_inputs_func is None:
         pytest.skip("the op table has no error inputs for it")
     outcomes = []
     for index, error_input in enumerate(list(op.error_inputs("cpu"))):
         sample = error_input.sample_input
-        outcomes += compare(index, sample, lambda twins, sample: run_error(op, sample, twins))
+        outcomes += compare(index, sample, lambda twins, sample: run_error(op, sample, twins), device)
     judge(op, "error", outcomes, parity_report)
 
 
 @over_ops
-def test_other_types(op, parity_report):
+def test_other_types(op, device, parity_report):
     outcomes = []
     for dtype in OTHER_TYPES:
         if dtype in op.dtypes and dtype is not main_type(op):
             for _, sample in samples(op, dtype, requires_grad=False):
                 check = lambda twins, sample: run(op.op, wanted(op), sample, twins, op)[:1]  # noqa: E731
-                outcomes += compare(len(outcomes), sample, check)
+                outcomes += compare(len(outcomes), sample, check, device)
     judge(op, "types", outcomes, parity_report)
 
 
 @over_ops
-def test_methods_in_place_forms_and_aliases(op, parity_report):
+def test_methods_in_place_forms_and_aliases(op, device, parity_report):
     pairs = list(variants(op))
     outcomes = []
     for theirs, name, in_place in pairs:
@@ -132,7 +132,7 @@ def test_methods_in_place_forms_and_aliases(op, parity_report):
             continue
         for _, sample in samples(op, main_type(op), requires_grad=True):
             check = lambda twins, sample: run(theirs, ours, sample, twins, op, bool(in_place))  # noqa: B023, E731
-            for outcome in compare(len(outcomes), sample, check):
+            for outcome in compare(len(outcomes), sample, check, device):
                 outcomes.append(Outcome(len(outcomes), f"{name}: {outcome.call}", outcome.problem, outcome.reason))
     judge(op, "variants", outcomes, parity_report)
 

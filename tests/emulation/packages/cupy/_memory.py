@@ -144,6 +144,27 @@ class MemoryPointer:
         self.copy_to_host_async(mem, size)
 
 
+_hooks: dict[str, MemoryHook] = {}
+
+
+class MemoryHook:
+    """Is told of every allocation within its block."""
+
+    name = "MemoryHook"
+
+    def __enter__(self) -> MemoryHook:
+        if self.name in _hooks:
+            raise KeyError(f"memory hook {self.name} already exists")
+        _hooks[self.name] = self
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        del _hooks[self.name]
+
+    def malloc_postprocess(self, **kwargs: Any) -> None:
+        pass
+
+
 class MemoryPool:
     """Keeps freed blocks and hands them out again, by size."""
 
@@ -165,7 +186,10 @@ class MemoryPool:
         _bytes[offset + size : offset + rounded + _GUARD] = _PATTERN
         if not _capture.is_capturing():  # the memory may be one that recorded work fills before
             _bytes[offset : offset + size] = 0xFF
-        return MemoryPointer(_PooledMemory(offset, size, rounded, self), 0)
+        memory = _PooledMemory(offset, size, rounded, self)
+        for hook in _hooks.values():
+            hook.malloc_postprocess(device_id=0, size=size, mem_size=rounded, mem_ptr=memory.ptr, pmem_id=id(memory))
+        return MemoryPointer(memory, 0)
 
     def _grow(self, rounded: int) -> None:
         limit = self._limit or 1 << 63

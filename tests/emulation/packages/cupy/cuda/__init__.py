@@ -11,6 +11,7 @@ from cupy import _capture, _memory
 from cupy._memory import (
     BaseMemory,
     Memory,
+    MemoryHook,
     MemoryPointer,
     MemoryPool,
     PinnedMemoryPointer,
