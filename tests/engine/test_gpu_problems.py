@@ -171,8 +171,8 @@ def test_a_full_gpu_is_told_with_what_is_held_and_what_to_lower(answer, monkeypa
     assert run(["doctor"]) == 4
     assert capsys.readouterr().err == (
         "error: the GPU has too little memory: 1.50 GiB more were asked for; this program holds 22.00 GiB (20.00 GiB "
-        f"in use){told}, and 0.25 GiB of 24.00 GiB are free on the device. Lower data.batch_size, or set train.precision "
-        "to bf16 or fp16\n"
+        f"in use){told}, and 0.25 GiB of 24.00 GiB are free on the device. Lower data.batch_size, or set "
+        "train.precision to bf16 or fp16\n"
     )
 
 

@@ -269,10 +269,10 @@ def test_the_handlers_of_signals_are_put_back(tmp_path: Path):
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_a_random_state_from_outside_does_not_matter(stopped: Path, tmp_path: Path):
+def test_a_random_state_from_outside_does_not_matter(device: str, tmp_path: Path):
     def dropping() -> object:
         tt.manual_seed(1)
-        return experiment(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)))
+        return experiment(nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3)), device=device)
 
     whole = run(dropping(), tmp_path / "whole")
     with pytest.raises(Interrupted):

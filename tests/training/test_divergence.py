@@ -66,15 +66,19 @@ def test_step_layer_and_samples_are_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize(("accumulate_steps", "good"), [(1, 3), (2, 2)])
-def test_the_last_good_state_is_kept(tmp_path: Path, accumulate_steps: int, good: int):
+def test_the_last_good_state_is_kept(device: str, tmp_path: Path, accumulate_steps: int, good: int):
     row = poisoned().train.keys_of_batch(0, 3)[0]
     with pytest.raises(DivergenceError, match="at epoch 1, step 4: it arises in layer 0"):
-        run(poisoned(row=row, accumulate_steps=accumulate_steps), tmp_path)
+        run(poisoned(row=row, accumulate_steps=accumulate_steps, device=device), tmp_path)
     arrays, document = read_checkpoint(sorted((tmp_path / "checkpoint").glob("*.safetensors"))[-1])
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert document["progress"]["batches"] == good
     with pytest.raises(Interrupted):
-        run(poisoned(row=row, accumulate_steps=accumulate_steps), tmp_path / "stopped", events=StopAt(1, good))
+        run(
+            poisoned(row=row, accumulate_steps=accumulate_steps, device=device),
+            tmp_path / "stopped",
+            events=StopAt(1, good),
+        )
     expected, _ = read_checkpoint(sorted((tmp_path / "stopped" / "checkpoint").glob("*.safetensors"))[-1])
     assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
 

@@ -29,6 +29,7 @@ def experiment(
     collate_fn: Any = None,
     epochs: int = 3,
     schedule: str = "constant",
+    device: str = "cpu",
     **options: Any,
 ) -> Experiment:
     """Three classes of 4x4 images; `options` are those of the experiment."""
@@ -37,13 +38,13 @@ def experiment(
     images = 0.3 * tt.randn(46, 1, 4, 4, generator=generator)
     images[tt.arange(46), 0, targets, targets] += 2.0
     data = TensorDataset(images, targets)
-    model = model or network()
+    model = (model or network()).to(device)
     optimizer = options.pop("optimizer", None) or SGD(model.parameters(), lr=0.1, momentum=0.9)
     held_out = DataLoader(data, 16)
     return Experiment(
         name="toy",
         seed=1,
-        device=tt.device("cpu"),
+        device=next(model.parameters()).device,
         model=model,
         train=DataLoader(data, batch_size, shuffle=True, seed=1, collate_fn=collate_fn),
         val=held_out,

@@ -11,11 +11,11 @@ import numpy as np
 from tinytrain import __version__
 from tinytrain.device import CPU, move
 from tinytrain.errors import TinytrainError, UsageError, WeightsError
-from tinytrain.generator import get_rng_state, set_rng_state
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.training.checkpoint_file import read_newest, write_checkpoint
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.progress import Progress, under
+from tinytrain.training.random_state import random_state, set_random_state
 from tinytrain.training.run_folder import RunFolder
 from tinytrain.weights.bundle import arrays_of
 
@@ -42,7 +42,7 @@ def save_checkpoint(folder: RunFolder, e: Experiment, progress: Progress) -> Pat
                 arrays[f"optimizer/{param}/{key}"] = move(value.array, CPU)
             else:
                 numbers.setdefault(str(param), {})[key] = value
-    arrays["random"] = move(get_rng_state().array, CPU)
+    arrays |= random_state(e.device)
     document = {
         "version": __version__,
         "plan": {"epochs": e.epochs, "batches": len(e.train)},
@@ -129,7 +129,7 @@ def _restore(
         for group, own in zip(_groups(e), options, strict=True):
             group.update(own)
         say(f"the learning rate goes on along the schedule for {e.epochs} epochs")
-    set_rng_state(wrap(arrays["random"]))
+    set_random_state(e.device, arrays)
     return is_same_plan
 
 

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinytrain import nn
 from tinytrain.datasets.samples import sample_name
 from tinytrain.device import array_module
 from tinytrain.errors import TinytrainError
-from tinytrain.generator import get_rng_state, set_rng_state
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.random_state import random_state, set_random_state
 
 MAX_NAMES = 8
 """So many samples of a batch are named."""
@@ -52,19 +54,19 @@ class Moment:
     """What a forward pass changes, as it was before: the buffers of the network and the random state."""
 
     buffers: list[Any]
-    random: Tensor
+    random: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, model: nn.Module) -> Moment:
+    def of(cls, e: Experiment) -> Moment:
         """Remember the state as it is now."""
-        return cls([buffer.array.copy() for buffer in model.buffers()], get_rng_state())
+        return cls([buffer.array.copy() for buffer in e.model.buffers()], random_state(e.device))
 
-    def restore(self, model: nn.Module) -> None:
+    def restore(self, e: Experiment) -> None:
         """Make the state what it was."""
         with no_grad():
-            for buffer, before in zip(model.buffers(), self.buffers, strict=True):
+            for buffer, before in zip(e.model.buffers(), self.buffers, strict=True):
                 buffer.copy_(wrap(before))
-        set_rng_state(self.random)
+        set_random_state(e.device, self.random)
 
 
 def require_finite(position: int, loss: Tensor) -> None:

@@ -194,12 +194,12 @@ class _Training:
     def _learn(self, group: list[Numbered], before: list[int]) -> None:
         """Take one step, unless a loss is no longer finite."""
         e, p = self.e, self.progress
-        moment = Moment.of(e.model) if self.is_careful else None
+        moment = Moment.of(e) if self.is_careful else None
         try:
             learned = learn(e, [batch for _, batch in group], judge=require_finite if self.is_careful else None)
         except NotFinite as wrong:
             assert moment is not None
-            moment.restore(e.model)
+            moment.restore(e)
             if first_not_finite(e) is None and self._saved_at != (p.epoch, p.batches):
                 self._save()
             raise DivergenceError(
