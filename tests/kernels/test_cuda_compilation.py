@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,10 +11,47 @@ import pytest
 
 import tinytrain.kernels.cuda
 from tests.kernels.gpu import ELEMENTS, draw
-from tinytrain.kernels.cuda import compiler
+from tinytrain.kernels.cuda import compiler, depthwise
 
 FOLDER = Path(tinytrain.kernels.cuda.__file__).parent / "src"
 SOURCES = sorted(path.stem for path in FOLDER.glob("*.cuh") if "__global__" in path.read_text())
+
+
+def columns(table):
+    """Return the constants of depthwise kernels by window and stride."""
+    return [
+        {
+            "KERNEL": k,
+            "STRIDE": s,
+            "PACK": of.pack,
+            "BAND": of.band,
+            "RESIDENT": of.resident,
+            "THREADS": depthwise.THREADS,
+        }
+        for (k, s), of in table.items()
+    ]
+
+
+CONSTANTS = {
+    "depthwise": columns(depthwise.FORWARD),
+    "depthwise_backward": columns(depthwise.BACKWARD),
+    "depthwise_any": [{"PACK": 4, "THREADS": depthwise.THREADS}],
+    "direct": [{"MICRO": 8, "PACK_C": 4, "PACK_O": 4}, {"MICRO": 4, "PACK_C": 1, "PACK_O": 1}],
+}
+"""Of the sources that have constants of their own."""
+
+
+def constants_of(source, element, architecture):
+    """Return sets of constants that a source is compiled with."""
+    if source in CONSTANTS:
+        return CONSTANTS[source] if (element, architecture) == ("float32", "sm_90") else CONSTANTS[source][:1]
+    text = compiler.source_text(source)
+    packs = (4 if element == "float32" else 8, *([1] if architecture == "sm_90" else []))
+    return [
+        {"PACK": pack, "COPY": compiler.ELEMENTS[copy]}
+        for pack in (packs if "PACK" in text else (1,))
+        for copy in ({"float16", element} if "COPY" in text else {element})
+    ]
 
 
 @pytest.mark.timeout(600)
@@ -21,19 +59,29 @@ SOURCES = sorted(path.stem for path in FOLDER.glob("*.cuh") if "__global__" in p
 @pytest.mark.parametrize("element", ELEMENTS)
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_compiles(source, element, architecture, tmp_path):
+    """And the windows of the depthwise kernels stay in registers: they are as large as can be."""
     nvcc = shutil.which("nvcc")
     if nvcc is None:
         pytest.skip("there is no nvcc here")
-    text = compiler.source_text(source)
-    (tmp_path / "kernels.cu").write_text(text)
-    packs = (4 if element == "float32" else 8, *([1] if architecture == "sm_90" else []))
-    for pack in packs if "PACK" in text else (1,):
-        for copy in {"float16", element} if "COPY" in text else {element}:
-            options = compiler.compile_options(element, {"PACK": pack, "COPY": compiler.ELEMENTS[copy]})
-            command = [nvcc, f"-arch={architecture}", "-cubin", *options, "kernels.cu", "-o", "kernels.cubin"]
-            done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-            assert done.returncode == 0, done.stderr
-            assert "warning" not in done.stderr, done.stderr
+    (tmp_path / "kernels.cu").write_text(compiler.source_text(source))
+    for constants in constants_of(source, element, architecture):
+        options = compiler.compile_options(element, constants)
+        command = [
+            nvcc,
+            f"-arch={architecture}",
+            "-cubin",
+            "-Xptxas",
+            "-v",
+            *options,
+            "kernels.cu",
+            "-o",
+            "kernels.cubin",
+        ]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stderr, done.stderr
+        if "RESIDENT" in constants:
+            assert set(re.findall(r"(\d+) bytes spill", done.stderr)) == {"0"}, done.stderr
 
 
 def test_headers_are_put_in_their_place_once():

@@ -10,7 +10,9 @@ import pytest
 
 from tinytrain import kernels
 from tinytrain.errors import UsageError
+from tinytrain.kernels import cuda, fused
 from tinytrain.kernels.reference import KERNELS
+from tinytrain.pending import Pending
 
 
 def test_every_reference_kernel_is_found_under_its_name():
@@ -78,3 +80,33 @@ def test_without_the_extension_the_reference_does_the_work_and_the_report_says_w
     total, reason = done.stdout.splitlines()
     assert float(total) == 0
     assert reason == "not built: install again where there is a C++ compiler"
+
+
+def test_the_gpu_is_not_touched_before_an_array_lies_on_it():
+    script = "import sys, tinytrain.kernels; print([name for name in sys.modules if 'cupy' in name])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_report_says_why_there_are_no_kernels_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(cuda, "cuda_problem", lambda: "this machine has no NVIDIA GPU")
+    report = {each["set"]: each for each in kernels.kernels_in_use()}["cuda"]
+    assert report == {"set": "cuda", "reason": "this machine has no NVIDIA GPU", "kernels": []}
+
+
+def test_kernels_on_a_gpu_take_its_floating_types_of_32_and_16_bits():
+    class OnGPU:
+        __module__ = "cupy._core.core"
+
+    assert cuda.takes(OnGPU, np.dtype("float16"))
+    assert cuda.takes(Pending, np.dtype("float16"))
+    assert not cuda.takes(OnGPU, np.dtype("float64"))
+    assert not cuda.takes(OnGPU, np.dtype("int32"))
+    assert not cuda.takes(np.ndarray, np.dtype("float32"))
+
+
+@pytest.mark.gpu
+def test_an_array_on_a_gpu_has_fused_kernels(gpu):
+    assert kernels.kernel("conv_forward", gpu.zeros(1, "float16")) is fused.KERNELS["conv_forward"]
+    assert kernels.kernel("conv_forward", gpu.zeros(1, "float64")) is KERNELS["conv_forward"]
+    assert kernels.kernels_in_use()[1]["kernels"] == sorted(fused.KERNELS)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tinytrain.device import Array
 from tinytrain.errors import UsageError
-from tinytrain.kernels import fused, native
+from tinytrain.kernels import cuda, fused, native
 from tinytrain.kernels.reference import KERNELS as REFERENCE_KERNELS
 from tinytrain.pending import Pending
 
@@ -32,13 +32,18 @@ class KernelSet:
         name: what `doctor` calls the set.
         kernels: name to function; empty where the set cannot be used here.
         takes: whether the set computes on arrays of this class and dtype; asked once for each pair.
-        reason: why the set is or is not in use, for `doctor`.
+        reason: why the set is or is not in use, for `doctor`; or what tells whether it is, and why, when asked.
     """
 
     name: str
     kernels: Mapping[str, Callable[..., Any]]
     takes: Callable[[type, Any], bool]
-    reason: str
+    reason: str | Callable[[], tuple[bool, str]]
+
+    def report(self) -> dict[str, Any]:
+        """Return the name, why the set is or is not in use, and the names that it offers, sorted."""
+        is_usable, reason = (True, self.reason) if isinstance(self.reason, str) else self.reason()
+        return {"set": self.name, "reason": reason, "kernels": sorted(self.kernels) if is_usable else []}
 
 
 def kernel(name: str, array: Array) -> Callable[..., Any]:
@@ -73,7 +78,7 @@ def kernels_in_use() -> list[dict[str, Any]]:
     Returns:
         One `{"set", "reason", "kernels"}` per set: its name, why it is in use, and the names it offers, sorted.
     """
-    return [{"set": each.name, "reason": each.reason, "kernels": sorted(each.kernels)} for each in _sets]
+    return [each.report() for each in _sets]
 
 
 def _choose(name: str, array_type: type, dtype: Any) -> Callable[..., Any] | None:
@@ -100,7 +105,11 @@ def _sets_for(choice: str) -> list[KernelSet]:
     if forced:
         return [reference]
     is_usable, why = native.choose(choice)
-    return [KernelSet("native", fused.KERNELS if is_usable else {}, native.takes, why), reference]
+    return [
+        KernelSet("native", fused.KERNELS if is_usable else {}, native.takes, why),
+        KernelSet("cuda", fused.KERNELS, cuda.takes, cuda.choose),  # the GPU is not touched before an array lies on it
+        reference,
+    ]
 
 
 _sets = _sets_for(os.environ.get(ENVIRONMENT_VARIABLE, "auto"))

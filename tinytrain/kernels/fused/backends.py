@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array
+from tinytrain.kernels import cuda
 from tinytrain.kernels.native.extension import native
 from tinytrain.pending import Pending
 
 
 def primitives(value: Array | Pending) -> Any:
     """Return the back end that computes on values like this one; None where there is none."""
-    array = value.device_array if isinstance(value, Pending) else value
-    return native() if isinstance(array, np.ndarray) else None
+    return native() if _is_on_cpu(value) else cuda.backend()
 
 
 def reads_pending(value: Array | Pending, geometry: tuple[int, ...], w_shape: tuple[int, ...]) -> bool:
@@ -31,9 +31,14 @@ def reads_pending(value: Array | Pending, geometry: tuple[int, ...], w_shape: tu
         geometry: see `convolution.geometry`.
         w_shape: `(o, c // groups, *kernel)`.
     """
-    return True
+    return _is_on_cpu(value) or bool(primitives(value).reads_pending(geometry, w_shape))
 
 
 def empty(shape: tuple[int, ...], like: Array | Pending) -> Array:
     """Return an array of this shape that lies channels-last, its values not set, of the type and device of `like`."""
-    return primitives(like).empty(shape)
+    backend = primitives(like)
+    return backend.empty(shape) if _is_on_cpu(like) else backend.empty(shape, like.dtype)
+
+
+def _is_on_cpu(value: Array | Pending) -> bool:
+    return isinstance(value.device_array if isinstance(value, Pending) else value, np.ndarray)
