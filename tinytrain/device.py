@@ -68,6 +68,7 @@ class device:
 
 
 CPU = device("cpu")
+_ADDED_BY_GPU = frozenset("int32 int64 uint32 uint64 float16 float32 float64".split())  # by CuPy's add.at
 
 
 @functools.cache
@@ -149,11 +150,18 @@ def move(array: Array, to: device) -> Array:
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:
-    """Add `values` into `target[index]` in place; an element named twice is added twice."""
+    """Add `values` into `target[index]` in place; an element named twice is added twice.
+
+    On a GPU the order in which it is added to is not fixed, and so is the last bit of a float's sum.
+    """
     if isinstance(target, np.ndarray):
         np.add.at(target, index, values)
-    else:
-        cupy().add.at(target, index, values)
+        return
+    is_added = target.dtype.name in _ADDED_BY_GPU
+    wide = target if is_added else target.astype("int64" if target.dtype.kind in "biu" else "float32")
+    cupy().add.at(wide, index, values)
+    if wide is not target:
+        target[...] = wide
 
 
 def synchronize(where: device | str | int | None = None) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 import tinytrain as tt
+from tinytrain.device import module_of, move, require
+from tinytrain.tensor import share
 
 torch = pytest.importorskip("torch")
 
@@ -113,10 +115,16 @@ def copy_of(tensor: Any) -> Any:
 
 
 def our_tensor(tensor: Any, device: str = "cpu") -> Any:
-    """Return a tinytrain leaf with the values, the sizes and, on the CPU, the strides of a PyTorch tensor."""
+    """Return a tinytrain leaf with the values, the sizes and the strides of a PyTorch tensor."""
     our_constant(tensor.dtype)
-    array = copy_of(tensor).detach().numpy()
-    return tt.from_numpy(array).to(device).requires_grad_(tensor.requires_grad)
+    copied = copy_of(tensor).detach()
+    array = copied.numpy()
+    if device != "cpu":  # its memory is moved as it is, and looked at with the same strides
+        where, start = require(device), copied.storage_offset()
+        memory = move(torch.empty(0, dtype=copied.dtype).set_(copied.untyped_storage()).numpy(), where)
+        strided = module_of(where).lib.stride_tricks.as_strided
+        array = strided(memory[start:], array.shape, array.strides) if array.size else move(array, where)
+    return share(array).requires_grad_(tensor.requires_grad)
 
 
 def our_constant(value: Any) -> Any:
