@@ -40,8 +40,12 @@ from numpy import (
 
 from cupy import cuda, exceptions
 from cupy._array import ndarray
-from cupy._functions import *
+from cupy._choosing import *
+from cupy._creation import *
+from cupy._modules import *
+from cupy._numbers import *
 from cupy._raw import RawKernel, RawModule
+from cupy._shapes import *
 from cupy._ufuncs import UFUNCS as _UFUNCS
 from cupy._ufuncs import ufunc
 
@@ -50,3 +54,5 @@ globals().update(_UFUNCS)
 from cupy import lib, linalg
 
 __version__ = "14.2.0"
+
+from cupy import _operators

@@ -6,17 +6,13 @@ NumPy computes; what CuPy refuses is refused here before: NumPy arrays as operan
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 import cupy
 from cupy import _capture, _memory
-
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-_KINDS = "?bhilqBHILQefdFD"
+from cupy._results import fresh, index_of, into, operand, quietly, reduce_, supported, view, view_or_fresh
 
 
 class Flags:
@@ -234,14 +230,14 @@ class ndarray:
     # --- elements
 
     def __getitem__(self, slices: Any) -> ndarray:
-        index, advanced = _index_of(self, slices)
+        index, advanced = index_of(self, slices)
         a = self._a
         if not advanced:
             return view(self, a[index])
         return fresh(lambda: a[index].copy())
 
     def __setitem__(self, slices: Any, value: Any) -> None:
-        index, advanced = _index_of(self, slices)
+        index, advanced = index_of(self, slices)
         a = self._a
         if isinstance(value, ndarray):
             source = value._a
@@ -265,7 +261,7 @@ class ndarray:
         return into(out, lambda: a.take(chosen, axis, mode="wrap"))
 
     def put(self, indices: Any, values: Any, mode: str = "wrap") -> None:
-        a, chosen, given = self._a, _operand(indices), _operand(values)
+        a, chosen, given = self._a, cupy.asarray(indices)._a, cupy.asarray(values)._a
         _capture.run(lambda: a.put(chosen, given, mode))
 
     def nonzero(self) -> tuple[ndarray, ...]:
@@ -396,193 +392,6 @@ class ndarray:
         return function(*args, **kwargs)
 
 
-# --- how results come into being
-
-
-def supported(dtype: np.dtype) -> np.dtype:
-    """Return the dtype.
-
-    Raises:
-        ValueError: CuPy has no arrays of it.
-    """
-    if dtype != BFLOAT16 and (dtype.char not in _KINDS or not dtype.isnative):
-        raise ValueError(f"Unsupported dtype {dtype}")
-    return dtype
-
-
-def operand(value: Any) -> Any:
-    """Return what NumPy computes with for an operand of a kernel.
-
-    Raises:
-        TypeError: CuPy takes no such operand, above all no NumPy array.
-    """
-    if isinstance(value, ndarray):
-        return value._a
-    if type(value) in (int, float, bool, complex) or isinstance(value, np.generic):
-        return value
-    raise TypeError(f"Unsupported type {type(value)}")
-
-
-def quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a function of NumPy; a device warns of nothing."""
-    with np.errstate(all="ignore"):
-        return function(*arguments, **options)
-
-
-def fresh(compute: Callable[[], Any]) -> ndarray:
-    """Return a new array of what `compute` gives, now and at each launch of the graph that records it."""
-    value = np.asarray(quietly(compute))
-    result = ndarray.__new__(ndarray)
-    supported(value.dtype)
-    strides = value.strides if value.flags.forc and value.size else np.empty_like(value).strides
-    result.data = _memory.alloc(value.nbytes)
-    result._base = None
-    result._a = to = _memory.array_at(result.data, value.shape, value.dtype, strides)
-    if _capture.is_capturing():
-        _capture.run(lambda: np.copyto(to, quietly(compute)))
-    else:
-        np.copyto(to, value)
-    return result
-
-
-def view(parent: ndarray, a: np.ndarray) -> ndarray:
-    """Return an array that shares its memory with `parent`."""
-    result = ndarray.__new__(ndarray)
-    offset = a.__array_interface__["data"][0] - parent._a.__array_interface__["data"][0] if a.size else 0
-    result.data = parent.data + offset
-    result._base = parent if parent._base is None else parent._base
-    result._a = a
-    return result
-
-
-def view_or_fresh(parent: ndarray, compute: Callable[[], np.ndarray]) -> ndarray:
-    """Return a view where NumPy gives one, else a copy."""
-    value = compute()
-    if value is parent._a or np.may_share_memory(value, parent._a) or not value.size:
-        return view(parent, value)
-    return fresh(compute)
-
-
-def into(out: ndarray | None, compute: Callable[[], Any]) -> ndarray:
-    """Return what `compute` gives, in `out` where there is one."""
-    if out is None:
-        return fresh(compute)
-    if not isinstance(out, ndarray):
-        raise TypeError("return arrays must be of ArrayType")
-    to = out._a
-    value = np.asarray(quietly(compute))
-    if value.shape != to.shape:
-        raise ValueError("Output array is of another shape")
-    _capture.run(lambda: np.copyto(to, quietly(compute), casting="same_kind"))
-    return out
-
-
-def reduce_(
-    name: str, x: ndarray, axis: Any, dtype: Any, out: ndarray | None, keepdims: bool, **options: Any
-) -> ndarray:
-    """Sum, mean and the like: halves are added up in float32, as CuPy's kernels do."""
-    a = x._a
-    narrow = np.dtype(dtype) if dtype is not None else a.dtype
-
-    def compute() -> Any:
-        if narrow in (np.float16, BFLOAT16):
-            return np.asarray(getattr(a.astype(np.float32), name)(axis, keepdims=keepdims, **options)).astype(narrow)
-        return getattr(a, name)(axis, dtype=dtype, keepdims=keepdims, **options)
-
-    return into(out, compute)
-
-
-def _operand(value: Any) -> Any:
-    return value._a if isinstance(value, ndarray) else np.asarray(value)
-
-
 def _check_kind(kind: str | None) -> None:
     if kind not in (None, "stable"):
         raise ValueError("kind can only be None or 'stable'")
-
-
-def _index_of(x: ndarray, slices: Any) -> tuple[tuple[Any, ...], bool]:
-    """Return NumPy's index, and whether it copies. Integer arrays wrap around instead of raising."""
-    listed = list(slices) if isinstance(slices, tuple) else [slices]
-    index: list[Any] = []
-    advanced = False
-    for each in listed:
-        if each is None or each is Ellipsis or isinstance(each, slice):
-            index.append(each)
-        elif np.isscalar(each) and not isinstance(each, (bool, np.bool_)):
-            index.append(int(each))
-        else:
-            array = each._a if isinstance(each, ndarray) else np.asarray(each)
-            if isinstance(each, (list, tuple)) and not array.size:
-                array = array.astype(np.int32)
-            if array.dtype.kind not in "biu":
-                raise IndexError(
-                    f"arrays used as indices must be of integer or boolean type. (actual: {array.dtype.type})"
-                )
-            if array.dtype.kind == "b":
-                _capture.forbid()
-            elif not isinstance(each, ndarray):
-                _capture.forbid()  # it is copied to the device
-            index.append(array)
-            advanced = True
-    used = sum(each.ndim if isinstance(each, np.ndarray) and each.dtype == bool else each is not None for each in index)
-    if Ellipsis in [each for each in index if not isinstance(each, np.ndarray)]:
-        used -= 1
-    else:
-        index.append(Ellipsis)
-    if used > x.ndim:
-        raise IndexError(f"too many indices for array: array is {x.ndim}-dimensional, but {used} were indexed")
-    axis = 0
-    for i, each in enumerate(index):
-        if each is Ellipsis:
-            axis += x.ndim - used
-        elif isinstance(each, np.ndarray) and each.dtype == bool:
-            axis += each.ndim
-        elif each is not None:
-            if isinstance(each, np.ndarray) and x.shape[axis] and not _capture.is_capturing():
-                index[i] = each % x.shape[axis]
-            axis += 1
-    return tuple(index), advanced
-
-
-def _define_operators() -> None:
-    names = "add sub:subtract mul:multiply truediv:true_divide floordiv:floor_divide mod:remainder pow:power"
-    names += " lshift:left_shift rshift:right_shift and:bitwise_and or:bitwise_or xor:bitwise_xor matmul"
-    for each in names.split():
-        word, _, ufunc = each.partition(":")
-        ufunc = ufunc or word
-
-        def forward(self: ndarray, other: Any, ufunc: str = ufunc) -> Any:
-            if getattr(other, "__array_ufunc__", ndarray) is None:
-                return NotImplemented
-            return (
-                getattr(np, ufunc)(self, other) if not isinstance(other, ndarray) else getattr(cupy, ufunc)(self, other)
-            )
-
-        def reflected(self: ndarray, other: Any, ufunc: str = ufunc) -> Any:
-            return getattr(np, ufunc)(other, self)
-
-        def in_place(self: ndarray, other: Any, ufunc: str = ufunc) -> Any:
-            return getattr(cupy, ufunc)(self, other, self)
-
-        setattr(ndarray, f"__{word}__", forward)
-        setattr(ndarray, f"__r{word}__", reflected)
-        if word != "matmul":
-            setattr(ndarray, f"__i{word}__", in_place)
-    for word, ufunc in zip(
-        "lt le eq ne gt ge".split(), "less less_equal equal not_equal greater greater_equal".split(), strict=True
-    ):
-
-        def compare(self: ndarray, other: Any, ufunc: str = ufunc) -> Any:
-            if isinstance(other, ndarray):
-                return getattr(cupy, ufunc)(self, other)
-            if other is None and ufunc in ("equal", "not_equal"):
-                return cupy.full(self.shape, ufunc == "not_equal", bool)
-            return getattr(np, ufunc)(self, other)
-
-        setattr(ndarray, f"__{word}__", compare)
-    for word, ufunc in (("neg", "negative"), ("pos", "positive"), ("abs", "absolute"), ("invert", "invert")):
-        setattr(ndarray, f"__{word}__", lambda self, ufunc=ufunc: getattr(cupy, ufunc)(self))
-
-
-_define_operators()

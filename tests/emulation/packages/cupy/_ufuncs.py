@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from cupy import _capture
-from cupy._array import fresh, ndarray, operand, quietly
+from cupy._array import ndarray
+from cupy._results import fresh, index_of, operand, quietly
 
 _SCATTERS = {
     "add": "i4 i8 f2 f4 f8 u4 u8",
@@ -87,11 +88,9 @@ class ufunc:
         return self(A.reshape(A.shape + (1,) * B.ndim), B.reshape((1,) * A.ndim + B.shape), **kwargs)
 
     def at(self, a: ndarray, indices: Any, b: Any = None) -> None:
-        from cupy._array import _index_of
-
         if self.name not in _SCATTERS:
             raise NotImplementedError(f"`{self.name}.at` is not supported yet")
-        index, advanced = _index_of(a, indices)
+        index, advanced = index_of(a, indices)
         if advanced and a.dtype.str[1:] not in _SCATTERS[self.name]:
             raise TypeError(f"cupy.{self.name}.at only supports {_SCATTERS[self.name]} as data type; got {a.dtype}")
         to = a._a

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from typing import Any
-
-from cupy import _capture, _memory
 from cupy._memory import (
     BaseMemory,
     Memory,
