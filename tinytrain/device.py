@@ -68,7 +68,7 @@ class device:
 
 
 CPU = device("cpu")
-_ADDED_BY_GPU = frozenset("int32 int64 uint32 uint64 float16 float32 float64".split())  # by CuPy's add.at
+_ADDED_BY_GPU = frozenset("int32 uint32 uint64 float16 float32 float64".split())  # by every CuPy's add.at
 
 
 @functools.cache
@@ -156,11 +156,16 @@ def scatter_add(target: Array, index: Any, values: Array) -> None:
     """
     if isinstance(target, np.ndarray):
         np.add.at(target, index, values)
-        return
-    is_added = target.dtype.name in _ADDED_BY_GPU
-    wide = target if is_added else target.astype("int64" if target.dtype.kind in "biu" else "float32")
-    cupy().add.at(wide, index, values)
-    if wide is not target:
+    elif target.dtype.name in _ADDED_BY_GPU:
+        cupy().add.at(target, index, values)
+    elif target.dtype.kind in "biu":  # CuPy adds unsigned ones only, which is the same for the bits
+        wide = target.astype("int64", copy=False)
+        cupy().add.at(wide.view("uint64"), index, values.astype("int64", copy=False).view("uint64"))
+        if wide is not target:
+            target[...] = wide
+    else:
+        wide = target.astype("float32")
+        cupy().add.at(wide, index, values)
         target[...] = wide
 
 

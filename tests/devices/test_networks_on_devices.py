@@ -56,24 +56,20 @@ def test_a_layer_gives_the_same_outputs_gradients_and_buffers(text, shape, devic
 @pytest.mark.parametrize("name", SIDES)
 def test_a_network_gives_the_same_outputs_and_gradients(name, device):
     # In float64: the statistics of three images make any rounding large.
-    channels = 1 if name == "lenet5" else 3
+    compare(network(name, np.float64), images_for(name), device, class_loss, rtol=1e-6, atol=1e-7)
 
-    def build() -> nn.Module:
-        tt.manual_seed(0)
-        model = MODELS[name](num_classes=4, in_channels=channels)
-        for module in model.modules():
-            if isinstance(module, (nn.Dropout, StochasticDepth)):
-                module.p = 0.0
-        return model.double()
 
-    values = np.random.default_rng(0).standard_normal((3, channels, SIDES[name], SIDES[name]))
-
-    def loss(outputs):
-        heads = outputs if isinstance(outputs, tuple) else (outputs,)
-        labels = tt.tensor([0, 1, 3]).to(heads[0].device)
-        return sum(F.cross_entropy(head, labels, label_smoothing=0.1) for head in heads)
-
-    compare(build, values, device, loss, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("name", SIDES)
+def test_a_network_in_float32_is_as_near_to_the_truth_as_on_the_cpu(name, device):
+    images = images_for(name)
+    truth = run(network(name, np.float64), images, "cpu", class_loss)
+    expected = run(network(name, np.float32), images.astype(np.float32), "cpu", class_loss)
+    found = run(network(name, np.float32), images.astype(np.float32), device, class_loss)
+    largest = max(float(np.abs(value).max(initial=0.0)) for value in truth.values())
+    for key, value in truth.items():
+        scale = max(float(np.abs(value).max(initial=0.0)), 1e-3 * largest)
+        error, usual = (float(np.abs(each[key] - value).max(initial=0.0)) for each in (found, expected))
+        assert error <= 10 * usual + 1e-5 * scale, f"{key}: off by {error:.3g}, on the CPU by {usual:.3g}"
 
 
 @pytest.mark.parametrize(("rule", "options"), RULES, ids=lambda each: getattr(each, "__name__", str(each)))
@@ -110,27 +106,56 @@ def test_every_update_rule_runs(name, device):
     assert bool((param < 1).all())
 
 
+def network(name: str, dtype: type) -> Callable[[], nn.Module]:
+    """Return a function that builds a network of the zoo, always the same one, without dropout."""
+
+    def build() -> nn.Module:
+        tt.manual_seed(0)
+        model = MODELS[name](num_classes=4, in_channels=1 if name == "lenet5" else 3)
+        for module in model.modules():
+            if isinstance(module, (nn.Dropout, StochasticDepth)):
+                module.p = 0.0
+        return model.double() if dtype is np.float64 else model
+
+    return build
+
+
+def images_for(name: str) -> np.ndarray:
+    """Return three images of the size that a network takes."""
+    channels = 1 if name == "lenet5" else 3
+    return np.random.default_rng(0).standard_normal((3, channels, SIDES[name], SIDES[name]))
+
+
+def class_loss(outputs):
+    """Return the loss of a network, of all its heads together."""
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    labels = tt.tensor([0, 1, 3]).to(heads[0].device)
+    return sum(F.cross_entropy(head, labels, label_smoothing=0.1) for head in heads)
+
+
 def weighted_sum(outputs):
     """Return a sum of the outputs with different weights, so that no gradient is plain."""
     weights = np.random.default_rng(4).normal(size=tuple(outputs.shape)).astype(outputs.detach().cpu().numpy().dtype)
     return (outputs * tt.tensor(weights).to(outputs.device)).sum()
 
 
+def run(build: Callable[[], nn.Module], values: np.ndarray, where: str, loss) -> dict[str, np.ndarray]:
+    """Return outputs, gradients and buffers of a module after one step forward and back on a device, by name."""
+    module = build().to(where)
+    x = tt.tensor(values, device=where, requires_grad=True)
+    outputs = module(x * 1)
+    loss(outputs).backward()
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    assert all(head.device.type == where for head in heads)
+    found = {f"output {i}": head for i, head in enumerate(heads)} | {"input's gradient": x.grad}
+    found |= {f"gradient of {name}": each.grad for name, each in module.named_parameters() if each.grad is not None}
+    found |= dict(module.named_buffers())
+    return {name: each.detach().cpu().numpy() for name, each in found.items()}
+
+
 def compare(build: Callable[[], nn.Module], values: np.ndarray, device: str, loss, rtol: float, atol: float) -> None:
     """Compare outputs, gradients and buffers of a module on a device with those on the CPU."""
-    results = []
-    for where in ("cpu", device):
-        module = build().to(where)
-        x = tt.tensor(values, requires_grad=True).to(where).detach().requires_grad_()
-        outputs = module(x * 1)
-        loss(outputs).backward()
-        heads = outputs if isinstance(outputs, tuple) else (outputs,)
-        assert all(head.device.type == where for head in heads)
-        found = {f"output {i}": head for i, head in enumerate(heads)} | {"input's gradient": x.grad}
-        found |= {f"gradient of {name}": each.grad for name, each in module.named_parameters() if each.grad is not None}
-        found |= dict(module.named_buffers())
-        results.append({name: each.detach().cpu().numpy() for name, each in found.items()})
-    expected, found = results
+    expected, found = run(build, values, "cpu", loss), run(build, values, device, loss)
     assert found.keys() == expected.keys()
     scales = {name: float(np.abs(value).max(initial=0.0)) for name, value in expected.items()}
     largest = max(scales.values())  # what is zero but for rounding is measured by the others

@@ -12,7 +12,7 @@ import numpy as np
 
 import cupy
 from cupy import _capture, _memory
-from cupy._results import fresh, index_of, into, operand, quietly, reduce_, supported, view, view_or_fresh
+from cupy._results import fresh, index_of, into, operand, quietly, reduce_, supported, view, view_or_fresh, wrapped
 
 
 class Flags:
@@ -106,8 +106,8 @@ class ndarray:
             raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
         if not self.flags.forc:
             raise RuntimeError("Cannot set to non-contiguous array")
-        to = self._a
-        _capture.run(lambda: np.copyto(to, arr))
+        _capture.forbid()
+        np.copyto(self._a, arr)
 
     def __array__(self, dtype: Any = None) -> np.ndarray:
         raise TypeError(
@@ -234,7 +234,7 @@ class ndarray:
         a = self._a
         if not advanced:
             return view(self, a[index])
-        return fresh(lambda: a[index].copy())
+        return fresh(lambda: a[wrapped(index, a.shape)].copy())
 
     def __setitem__(self, slices: Any, value: Any) -> None:
         index, advanced = index_of(self, slices)
@@ -251,7 +251,7 @@ class ndarray:
             source = np.asarray(value, dtype=self.dtype)
 
         def assign() -> None:
-            quietly(a.__setitem__, index, source)
+            quietly(a.__setitem__, wrapped(index, a.shape), source)
 
         _capture.run(assign)
 

@@ -11,7 +11,7 @@ import contextlib
 import gc
 import mmap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -176,6 +176,8 @@ class MemoryPool:
 
     def malloc(self, size: int) -> MemoryPointer:
         rounded = max(-(-size // _ROUND), 1) * _ROUND
+        if _capture.is_capturing():
+            size = rounded  # a launch may use the block for several arrays, one after the other
         if not self._free.get(rounded):
             self._grow(rounded)
         offset = self._free[rounded].pop()
@@ -331,26 +333,27 @@ def info() -> tuple[int, int]:
     return DEVICE_BYTES - _end + sum(size * len(each) for size, each in _driver_free.items()), DEVICE_BYTES
 
 
-def check_guards() -> None:
+def check_guards(addresses: Iterable[int] | None = None) -> None:
     """Raise where bytes beside a block in use were written.
+
+    Args:
+        addresses: of the blocks to look at; None: all of them.
 
     Raises:
         CUDARuntimeError: the message tells the block.
     """
-    for offset, size in _live:
+    if addresses is None:
+        blocks = list(_live)
+    else:
+        found = (bisect.bisect_right(_live, (address - _base, DEVICE_BYTES)) - 1 for address in addresses)
+        blocks = [_live[i] for i in found if i >= 0]
+    for offset, size in blocks:
         rounded = max(-(-size // _ROUND), 1) * _ROUND
         before, after = _bytes[offset - _GUARD : offset], _bytes[offset + size : offset + rounded + _GUARD]
         if (before != _PATTERN).any() or (after != _PATTERN).any():
             raise runtime.CUDARuntimeError(
                 runtime._errorIllegalAddress, f"a kernel wrote beside the block of {size} bytes at {_base + offset:#x}"
             )
-
-
-def is_device_address(address: int, size: int) -> bool:
-    """Return whether `size` bytes from `address` lie in one block in use."""
-    offset = address - _base
-    i = bisect.bisect_right(_live, (offset, 1 << 62)) - 1
-    return i >= 0 and _live[i][0] + max(_live[i][1], 1) >= offset + size
 
 
 def array_at(pointer: MemoryPointer, shape: Any, dtype: Any, strides: Any) -> np.ndarray:

@@ -52,10 +52,11 @@ class RawKernel:
         kernel = self._kernel
         grid, block = (tuple(max(1, each) for each in sizes) for sizes in (grid, block))
         given = [_argument(each) for each in args]
+        addresses = [each for each in given if type(each) is int and each > 1 << 20]
 
         def launch() -> None:
             kernel(grid, block, given, shared_mem)
-            _memory.check_guards()
+            _memory.check_guards(addresses)
 
         _capture.run(launch)
 

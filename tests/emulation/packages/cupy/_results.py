@@ -120,7 +120,7 @@ def reduce_(
 
 
 def index_of(x: cupy.ndarray, slices: Any) -> tuple[tuple[Any, ...], bool]:
-    """Return NumPy's index, and whether it copies. Integer arrays wrap around instead of raising."""
+    """Return NumPy's index, and whether it copies; `wrapped` makes it what CuPy takes it for."""
     listed = list(slices) if isinstance(slices, tuple) else [slices]
     index: list[Any] = []
     advanced = False
@@ -150,14 +150,21 @@ def index_of(x: cupy.ndarray, slices: Any) -> tuple[tuple[Any, ...], bool]:
         index.append(Ellipsis)
     if used > x.ndim:
         raise IndexError(f"too many indices for array: array is {x.ndim}-dimensional, but {used} were indexed")
-    axis = 0
+    return tuple(index), advanced
+
+
+def wrapped(index: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return an index whose integer arrays wrap around; found when it is used, for a launch may have changed them."""
+    used = sum(each.ndim if isinstance(each, np.ndarray) and each.dtype == bool else each is not None for each in index)
+    used -= Ellipsis in [each for each in index if not isinstance(each, np.ndarray)]
+    axis, found = 0, list(index)
     for i, each in enumerate(index):
         if each is Ellipsis:
-            axis += x.ndim - used
+            axis += len(shape) - used
         elif isinstance(each, np.ndarray) and each.dtype == bool:
             axis += each.ndim
         elif each is not None:
-            if isinstance(each, np.ndarray) and x.shape[axis] and not _capture.is_capturing():
-                index[i] = each % x.shape[axis]
+            if isinstance(each, np.ndarray) and shape[axis]:
+                found[i] = each % shape[axis]
             axis += 1
-    return tuple(index), advanced
+    return tuple(found)

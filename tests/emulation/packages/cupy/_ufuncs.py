@@ -8,7 +8,7 @@ import numpy as np
 
 from cupy import _capture
 from cupy._array import ndarray
-from cupy._results import fresh, index_of, operand, quietly
+from cupy._results import fresh, index_of, operand, quietly, wrapped
 
 _SCATTERS = {
     "add": "i4 i8 f2 f4 f8 u4 u8",
@@ -94,8 +94,8 @@ class ufunc:
         if advanced and a.dtype.str[1:] not in _SCATTERS[self.name]:
             raise TypeError(f"cupy.{self.name}.at only supports {_SCATTERS[self.name]} as data type; got {a.dtype}")
         to = a._a
-        values = b._a.astype(a.dtype) if isinstance(b, ndarray) else np.asarray(b, a.dtype)
-        _capture.run(lambda: quietly(self._function.at, to, index, values))
+        values = b._a if isinstance(b, ndarray) else np.asarray(b, a.dtype)
+        _capture.run(lambda: quietly(self._function.at, to, wrapped(index, to.shape), values.astype(to.dtype)))
 
     def reduce(self, array: ndarray, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Any:
         if self.name == "add":
