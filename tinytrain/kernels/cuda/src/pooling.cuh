@@ -45,23 +45,46 @@ extern "C" __global__ void max_pool(const ELEMENT* x, i64 step, const float* sca
   }
 }
 
+namespace tinytrain {
+
+// The windows along one axis that reach over a position, some of them with a gap between two taps there.
+struct Covering {
+  i64 at, first, last;
+
+  // `at` is counted from where the first window begins.
+  __device__ __forceinline__ Covering(i64 at, i64 taps, i64 stride, i64 dilation, i64 windows) : at(at) {
+    const i64 before = at - (taps - 1) * dilation;
+    first = before <= 0 ? 0 : (before + stride - 1) / stride;
+    last = min(windows - 1, at / stride);
+  }
+  // The tap of a window that lies there, -1 where none does.
+  __device__ __forceinline__ int tap(i64 window, i64 stride, i64 dilation) const {
+    const i64 apart = at - window * stride;
+    if (dilation == 1) return (int)apart;
+    return apart % dilation ? -1 : (int)(apart / dilation);
+  }
+};
+
+}  // namespace tinytrain
+
 // Every input pixel gathers from the windows over it, the last tap first. Limited by memory: reads g and the winners, from
-// the cache where windows overlap; writes once.
+// the cache where windows overlap; writes once. Divisions are kept out of the loops: they would take longer than that.
 extern "C" __global__ void max_pool_grad(const ELEMENT* g, i64 step, const u8* winners, i64 n, i64 h, i64 w, i64 c, i64 oh,
                                          i64 ow, i64 kh, i64 kw, i64 sh, i64 sw, i64 ph, i64 pw, i64 dh, i64 dw,
                                          ELEMENT* grad) {
   const i64 i = first_channel(), pixels = n * h * w;
   if (i >= c) return;
   for (i64 p = (i64)blockIdx.x * blockDim.y + threadIdx.y; p < pixels; p += (i64)gridDim.x * blockDim.y) {
-    const i64 row = p / w, image = row / h, iy = row % h, ix = p % w;
+    const i64 row = p / w, image = row / h;
+    const Covering down(row - image * h + ph, kh, sh, dh, oh), across(p - row * w + pw, kw, sw, dw, ow);
     float sum[PACK] = {};
-    for (int a = (int)kh - 1; a >= 0; a--) {
-      const i64 y = iy + ph - a * dh;
-      if (y < 0 || y % sh || y / sh >= oh) continue;
-      for (int b = (int)kw - 1; b >= 0; b--) {
-        const i64 z = ix + pw - b * dw;
-        if (z < 0 || z % sw || z / sw >= ow) continue;
-        const i64 window = (image * oh + y / sh) * ow + z / sw;
+    for (i64 oy = down.first; oy <= down.last; oy++) {
+      const int a = down.tap(oy, sh, dh);
+      if (a < 0) continue;
+      for (i64 ox = across.first; ox <= across.last; ox++) {
+        const int b = across.tap(ox, sw, dw);
+        if (b < 0) continue;
+        const i64 window = (image * oh + oy) * ow + ox;
         const Pack<u8, PACK> winner = load_pack<PACK>(winners + window * c + i);
         float v[PACK];
         load(g + window * step + i, v);
