@@ -1,4 +1,4 @@
-"""All primitives of the back end, under the names that `kernels/native/_native.pyi` lists."""
+"""All primitives of the back end, under the names that `kernels/native/_native.pyi` lists, and two of its own."""
 
 from tinytrain.kernels.cuda.convolution import (
     conv_backward,
@@ -9,10 +9,10 @@ from tinytrain.kernels.cuda.convolution import (
 )
 from tinytrain.kernels.cuda.elementwise import apply, apply_grad, grad_sums, moments
 from tinytrain.kernels.cuda.layout import empty
-from tinytrain.kernels.cuda.losses import cross_entropy_backward, cross_entropy_forward
+from tinytrain.kernels.cuda.losses import cross_entropy_backward, cross_entropy_forward, raise_wrong_target
 from tinytrain.kernels.cuda.normalization import batch_norm_grad, batch_norm_prepare
 from tinytrain.kernels.cuda.pooling import max_pool, max_pool_grad, mean_pixels, spread_pixels
-from tinytrain.kernels.cuda.updates import adam, lion, rmsprop, scale, sgd, square_sums
+from tinytrain.kernels.cuda.updates import adam, during_step, lion, rmsprop, scale, sgd, square_sums
 
 __all__ = [
     "adam",
@@ -26,6 +26,7 @@ __all__ = [
     "conv_weight_grad",
     "cross_entropy_backward",
     "cross_entropy_forward",
+    "during_step",
     "empty",
     "grad_sums",
     "lion",
@@ -33,6 +34,7 @@ __all__ = [
     "max_pool_grad",
     "mean_pixels",
     "moments",
+    "raise_wrong_target",
     "reads_pending",
     "rmsprop",
     "scale",
