@@ -17,24 +17,18 @@ FOLDER = Path(tinytrain.kernels.cuda.__file__).parent / "src"
 SOURCES = sorted(path.stem for path in FOLDER.glob("*.cuh") if "__global__" in path.read_text())
 
 
-def columns(table):
-    """Return the constants of depthwise kernels by window and stride."""
+def columns(table, name):
+    """Return the constants of depthwise kernels by window and stride; `name`: what makes them cost most."""
+    same = {"THREADS": depthwise.THREADS, name: 3}
     return [
-        {
-            "KERNEL": k,
-            "STRIDE": s,
-            "PACK": of.pack,
-            "BAND": of.band,
-            "RESIDENT": of.resident,
-            "THREADS": depthwise.THREADS,
-        }
-        for (k, s), of in table.items()
+        {"KERNEL": kernel, "STRIDE": stride, "PACK": of.pack, "BAND": of.band, "RESIDENT": of.resident, **same}
+        for (kernel, stride), of in table.items()
     ]
 
 
 CONSTANTS = {
-    "depthwise": columns(depthwise.FORWARD),
-    "depthwise_backward": columns(depthwise.BACKWARD),
+    "depthwise": columns(depthwise.FORWARD, "MOMENTS"),
+    "depthwise_backward": columns(depthwise.BACKWARD, "GRADIENTS"),
     "depthwise_any": [{"PACK": 4, "THREADS": depthwise.THREADS}],
     "direct": [{"MICRO": 8, "PACK_C": 4, "PACK_O": 4}, {"MICRO": 4, "PACK_C": 1, "PACK_O": 1}],
 }

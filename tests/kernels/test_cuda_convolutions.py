@@ -35,6 +35,7 @@ from tests.kernels.on_device import OnDevice
 from tinytrain.kernels.cuda import depthwise
 
 on_gpu = pytest.mark.gpu
+pytestmark = pytest.mark.timeout(600)  # the first run of an emulated kernel compiles it
 small = pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
 DEPTHWISE = {name: case for name, case in SMALL.items() if "depthwise" in name}
 
@@ -80,7 +81,6 @@ def test_every_stride_padding_and_dilation(backend, groups, element):
 
 
 @on_gpu
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("case", NETWORKS.values(), ids=NETWORKS)
 def test_layers_of_networks(backend, case):
     check(backend, case)
@@ -88,7 +88,6 @@ def test_layers_of_networks(backend, case):
 
 @on_gpu
 @elements
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
 def test_depthwise_kernels_of_every_stride(backend, size, element):
     cases = [

@@ -97,9 +97,10 @@ def forward(
     partial, counts = (floats(2 * plan.pieces * c), floats(plan.pieces)) if want_moments else (None, None)
     plan.launch(
         "depthwise_any" if column is None else "depthwise",
-        "forward_with_moments" if want_moments and column is not None else "forward",
+        "forward",
         w.dtype,
         *(*source.arguments, w, factors(bias, c), y, partial, counts),
+        **({} if column is None else {"MOMENTS": int(want_moments)}),
     )
     return y, *((None, None) if partial is None else merge_moments(partial, counts, plan.pieces, c))
 
@@ -138,15 +139,15 @@ def backward(
     sums = floats(others * geometry.c)
     arguments = (*gradient.arguments, *source.arguments, w, *drain.arguments)
 
-    def run(source: str, name: str, area: tuple[int, int], taps: int, others: int) -> None:
+    def run(source: str, name: str, area: tuple[int, int], taps: int, others: int, **constants: int) -> None:
         plan = Plan.of(geometry, column, pack, area)
         partial = floats(plan.pieces * (taps + others) * geometry.c)
-        plan.launch(source, name, dtype, *arguments, partial, depth=1 if column else max(1, taps))
+        plan.launch(source, name, dtype, *arguments, partial, depth=1 if column else max(1, taps), **constants)
         add_pieces(partial, plan.pieces, geometry.c, taps, others, grad_w, sums)
 
     if column is not None:
-        name = "backward" if taps and grad_x is not None else "backward_weight" if taps else "backward_input"
-        run("depthwise_backward", name, _blocks(geometry), taps, others)
+        wanted = (grad_x is not None) + 2 * (taps > 0)
+        run("depthwise_backward", "backward", _blocks(geometry), taps, others, GRADIENTS=wanted)
     else:
         if grad_x is not None:
             run("depthwise_any", "backward_input", (geometry.h, geometry.w), 0, others)
@@ -211,11 +212,11 @@ class Plan:
         pieces = -(-items // (turns * rows))
         return cls(geometry, column, pack, columns, rows, tiles, bands, segments, length, turns, pieces)
 
-    def launch(self, source: str, name: str, dtype: Any, *arguments: Any, depth: int = 1) -> None:
+    def launch(self, source: str, name: str, dtype: Any, *arguments: Any, depth: int = 1, **constants: int) -> None:
         """Start a kernel; `depth` is the size of its grid's third axis."""
         it, column = self.geometry, self.column
         sizes = [it.n, it.h, it.w, it.c, it.oh, it.ow, it.ph, it.pw]
-        constants = {"PACK": self.pack, "THREADS": THREADS}
+        constants |= {"PACK": self.pack, "THREADS": THREADS}
         rows_of_factors = FACTORS_OF_INPUT + FACTORS_OF_GRADIENT + FACTORS_OF_SINK
         if column is None:
             sizes += [it.kh, it.kw, it.sh, it.sw, it.dh, it.dw, self.turns]

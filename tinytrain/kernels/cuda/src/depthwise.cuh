@@ -1,5 +1,5 @@
 // Depthwise convolution: a column of pixels is read, finished and added into the KERNEL / STRIDE columns of results that it
-// belongs to; with it, the moments of the results.
+// belongs to; with MOMENTS, the moments of the results.
 //
 // BAND is the number of rows of results in a column, RESIDENT the number of blocks of THREADS threads on a multiprocessor: what
 // registers allow (depthwise.py), 16 to 20 warps for most windows. The next column is being read while this one is added up, so
@@ -9,7 +9,7 @@
 namespace tinytrain {
 
 // Results of BAND rows at a time.
-template <bool MOMENTS>
+template <bool WITH_MOMENTS>
 __device__ __forceinline__ void convolve(const Input& input, const float* scale, const float* shift, const ELEMENT* taps,
                                          const float* bias, ELEMENT* y, float* partial, float* counts, i64 n, int h, int w,
                                          i64 c, int oh, int ow, int ph, int pw, i64 bands, i64 segments, int length,
@@ -87,7 +87,7 @@ __device__ __forceinline__ void convolve(const Input& input, const float* scale,
 #pragma unroll
             for (int k = 0; k < N; k++) from_float(stored.at[k], done[i][k]);
             *reinterpret_cast<Vector*>(y + ((out_pixel + i * ow + ox) * (int)c + channel)) = stored;
-            if (MOMENTS) {
+            if (WITH_MOMENTS) {
 #pragma unroll
               for (int k = 0; k < N; k++) {
                 const float v = to_float(stored.at[k]);
@@ -104,7 +104,7 @@ __device__ __forceinline__ void convolve(const Input& input, const float* scale,
       }
     }
   }
-  if (!MOMENTS) return;
+  if (!WITH_MOMENTS) return;
   Moments<N> found;
   found.count = (float)count;
 #pragma unroll
@@ -126,15 +126,11 @@ __device__ __forceinline__ void convolve(const Input& input, const float* scale,
 
 using namespace tinytrain;
 
-#define FORWARD(name, MOMENTS)                                                                                             \
-  extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)                                                           \
-      name(const ELEMENT* x, i64 step, const float* scale, const float* shift, i64 kind, float low, float high,            \
-           const ELEMENT* taps, const float* bias, ELEMENT* y, float* partial, float* counts, i64 n, i64 h, i64 w, i64 c,  \
-           i64 oh, i64 ow, i64 ph, i64 pw, i64 bands, i64 segments, i64 length, i64 turns) {                               \
-    const Input input{x, step, Activation{(int)kind, low, high}, scale != nullptr};                                        \
-    convolve<MOMENTS>(input, scale, shift, taps, bias, y, partial, counts, n, (int)h, (int)w, c, (int)oh, (int)ow,         \
-                      (int)ph, (int)pw, bands, segments, (int)length, turns);                                              \
-  }
-
-FORWARD(forward, false)
-FORWARD(forward_with_moments, true)
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+    forward(const ELEMENT* x, i64 step, const float* scale, const float* shift, i64 kind, float low, float high,
+            const ELEMENT* taps, const float* bias, ELEMENT* y, float* partial, float* counts, i64 n, i64 h, i64 w, i64 c,
+            i64 oh, i64 ow, i64 ph, i64 pw, i64 bands, i64 segments, i64 length, i64 turns) {
+  const Input input{x, step, Activation{(int)kind, low, high}, scale != nullptr};
+  convolve<MOMENTS != 0>(input, scale, shift, taps, bias, y, partial, counts, n, (int)h, (int)w, c, (int)oh, (int)ow, (int)ph,
+                         (int)pw, bands, segments, (int)length, turns);
+}

@@ -9,9 +9,10 @@
 
 namespace tinytrain {
 
+constexpr bool INPUT = GRADIENTS & 1, WEIGHT = GRADIENTS & 2;  // which of them are wanted
+
 // The gradients at BAND * S rows of inputs at a time, from a column of output gradients that slides along. A thread counts
 // each of its pixels once for the weights: pixels in the padding are zeros and belong to nobody.
-template <bool INPUT, bool WEIGHT>
 __device__ __forceinline__ void convolve_back(const Operands& it, float* shared, float* partial, i64 n, int h, int w, i64 c,
                                               int oh, int ow, int ph, int pw, i64 bands, i64 segments, int length,
                                               i64 turns) {
@@ -123,17 +124,12 @@ __device__ __forceinline__ void convolve_back(const Operands& it, float* shared,
 
 using namespace tinytrain;
 
-#define BACKWARD(name, INPUT, WEIGHT)                                                                                      \
-  extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)                                                          \
-      name(BACKWARD_PARAMETERS, i64 bands, i64 segments, i64 length, i64 turns) {                                          \
-    extern __shared__ __align__(16) float shared[];                                                                        \
-    const Operands it(shared, N, BACKWARD_ARGUMENTS);                                                                      \
-    if (INPUT) put_taps(it.filters.mine - threadIdx.x * N, it.filters.width, blockIdx.y * it.filters.width, c, taps, K * K); \
-    __syncthreads();                                                                                                       \
-    convolve_back<INPUT, WEIGHT>(it, shared, partial, n, (int)h, (int)w, c, (int)oh, (int)ow, (int)ph, (int)pw, bands,     \
-                                 segments, (int)length, turns);                                                            \
-  }
-
-BACKWARD(backward, true, true)
-BACKWARD(backward_input, true, false)
-BACKWARD(backward_weight, false, true)
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
+    backward(BACKWARD_PARAMETERS, i64 bands, i64 segments, i64 length, i64 turns) {
+  extern __shared__ __align__(16) float shared[];
+  const Operands it(shared, N, BACKWARD_ARGUMENTS);
+  if (INPUT) put_taps(it.filters.mine - threadIdx.x * N, it.filters.width, blockIdx.y * it.filters.width, c, taps, K * K);
+  __syncthreads();
+  convolve_back(it, shared, partial, n, (int)h, (int)w, c, (int)oh, (int)ow, (int)ph, (int)pw, bands, segments, (int)length,
+                turns);
+}
