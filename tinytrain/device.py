@@ -6,6 +6,8 @@ import functools
 import importlib
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -141,12 +143,39 @@ def move(array: Array, to: device) -> Array:
     if not inner.flags.c_contiguous:
         inner, axes = array, list(range(array.ndim))
     if to.type == "cpu":
-        with array.device:  # its stream, not the current device's
-            moved = cupy().asnumpy(inner)
+        moved = fetch(inner)
     else:
         with cupy().cuda.Device(to.index or 0):
             moved = cupy().asarray(inner)
     return moved.transpose(sorted(range(array.ndim), key=axes.__getitem__))
+
+
+def fetch(array: Array) -> np.ndarray:
+    """Return the values of an array in the memory of the host; the same array where they lie there.
+
+    Whatever the host learns of values on a GPU comes this way, and waits until the GPU has them.
+    """
+    if isinstance(array, (np.ndarray, np.generic)):
+        return np.asarray(array)
+    for watch in _reading:
+        watch(array)
+    with array.device:  # whose stream it is, not the current device's
+        return cupy().asnumpy(array)
+
+
+def number_of(array: Array) -> Any:
+    """Return the only element of an array as a Python number; see `fetch`."""
+    return fetch(array).item()
+
+
+@contextmanager
+def watched_reads(watch: Callable[[Array], None]) -> Iterator[None]:
+    """Tell `watch` of each array on a GPU that the host reads; it may raise, so that it is not read."""
+    _reading.append(watch)
+    try:
+        yield
+    finally:
+        _reading.remove(watch)
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:
@@ -196,3 +225,6 @@ def cupy() -> ModuleType:
     import cupy
 
     return cupy
+
+
+_reading: list[Callable[[Array], None]] = []

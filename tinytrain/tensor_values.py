@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinytrain.device import Array, device, move
+from tinytrain.device import Array, device, fetch, move, number_of
 
 if TYPE_CHECKING:
     from tinytrain.tensor import Tensor
@@ -51,11 +51,11 @@ class TensorValues:
         """
         if self._array.size != 1:
             raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
-        return self.array.item()
+        return number_of(self.array)
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        return self.array.tolist()
+        return fetch(self.array).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """Return the values as a NumPy array that shares the memory.
@@ -98,7 +98,7 @@ class TensorValues:
         if self._array.size != 1:
             how_many = "no values" if self._array.size == 0 else "more than one value"
             raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
-        return bool(self.array.item())
+        return bool(number_of(self.array))
 
     def __float__(self) -> float:
         return float(self.item())
@@ -109,7 +109,7 @@ class TensorValues:
     def __index__(self) -> int:
         if self._array.dtype.kind == "f" or self._array.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.array.item())
+        return int(number_of(self.array))
 
     def __len__(self) -> int:
         if self._array.ndim == 0:
@@ -126,9 +126,9 @@ class TensorValues:
 
     def __contains__(self, value: Any) -> bool:
         found = self.array == (value.array if isinstance(value, TensorValues) else value)
-        return bool(found.any())
+        return bool(number_of(found.any()))
 
     def __format__(self, spec: str) -> str:
         if self._array.ndim == 0:
-            return format(self.array.item(), spec)
+            return format(number_of(self.array), spec)
         return object.__format__(self, spec)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.generator import generator_of
 from tinytrain.ops.fusion import CLIP, HARDSWISH, LEAKY, RELU, pending_activation
 from tinytrain.recording import record, rewrite
@@ -97,7 +97,7 @@ def rrelu(
     x = floats(input, "rrelu")
     slopes = array_module(x).ones_like(x)
     drawn = x <= 0
-    draws = (int(drawn.sum()),)
+    draws = (number_of(drawn.sum()),)
     slopes[drawn] = generator_of(input.device).uniform(draws, "float64", lower, upper)  # PyTorch's draws
     return record(x * slopes, "RreluWithNoise", (input,), (lambda g: g * slopes,))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import array_module
+from tinytrain.device import array_module, number_of
 from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type
 from tinytrain.ops.fusion import pending_sum
 from tinytrain.ops.output import accepts_out
@@ -326,7 +326,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
     if a.dtype is dtypes.bool_:
         a, b = cast(a, dtypes.int64), cast(b, dtypes.int64)
     x, y = a.array, _checked(a, b).array
-    if x.dtype.kind != "f" and bool((y == 0).any()):
+    if x.dtype.kind != "f" and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     xp = array_module(x)
     with np.errstate(all="ignore"):
@@ -343,7 +343,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
 def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Tensor:
     a, b = operands(input, other)
     x, y = a.array, _checked(a, b).array
-    if x.dtype.kind != "f" and bool((y == 0).any()):
+    if x.dtype.kind != "f" and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     with np.errstate(all="ignore"):
         out = rest(x, y)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.common import is_number, operands, require_tensors, same_device
 from tinytrain.tensor import Tensor, wrap
 
@@ -128,7 +128,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """
     same_device("equal", input, other)
     x, y = input.array, other.array
-    return x.shape == y.shape and bool((x == y).all())
+    return x.shape == y.shape and bool(number_of((x == y).all()))
 
 
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
@@ -165,7 +165,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Return whether all elements are close; arguments and errors as for `isclose`."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+    return bool(number_of(isclose(input, other, rtol, atol, equal_nan).array.all()))
 
 
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module, number_of, scatter_add
 from tinytrain.ops.common import wrap_dim
 from tinytrain.ops.shape import expand, reshape, unpack, variadic
 from tinytrain.recording import record
@@ -203,7 +203,7 @@ def _checked_repeats(repeats: Tensor) -> Array:
     """Return the repeats as an array, after checking that they are integers from 0."""
     if repeats.array.dtype not in ("int32", "int64"):
         raise RuntimeError(f"repeats has to be Long or Int tensor; got {repeats.dtype.name}")
-    if bool((repeats.array < 0).any()):
+    if number_of((repeats.array < 0).any()):
         raise RuntimeError("repeats can not be negative")
     return repeats.array.reshape(-1)
 
@@ -212,5 +212,5 @@ def _repeated_places(counts: Array) -> Array:
     """Return 0, 1, 2, ... each as often as `counts` says."""
     xp = array_module(counts)
     ends = xp.cumsum(counts)
-    total = int(ends[-1]) if ends.size else 0
+    total = number_of(ends[-1]) if ends.size else 0
     return xp.searchsorted(ends, xp.arange(total), side="right")

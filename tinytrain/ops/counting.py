@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.common import wrap_dim
 from tinytrain.tensor import Tensor, wrap
 
@@ -58,7 +58,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         RuntimeError: the input has another shape or negative elements, or the weights do not fit.
     """
     x = input.array
-    if x.ndim != 1 or (x.size and int(x.min()) < 0):
+    if x.ndim != 1 or (x.size and number_of(x.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if x.dtype.kind not in "iu":
         raise RuntimeError(f"bincount: expected integers, but got {input.dtype.name}")
@@ -91,7 +91,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"histc: bins must be > 0, but got {bins}")
     low, high = float(min), float(max)
     if low == high and x.size:
-        low, high = float(x.min()), float(x.max())
+        low, high = float(number_of(x.min())), float(number_of(x.max()))
     if low == high:
         low, high = low - 1, high + 1
     if not (np.isfinite(low) and np.isfinite(high)):

@@ -52,7 +52,7 @@ def cross_entropy(
 
     Raises:
         ValueError: `reduction` is another word, or the batch sizes differ.
-        IndexError: a target names no class.
+        IndexError: a target names no class; on a GPU the loss is NaN then.
         RuntimeError: shapes, types or devices do not fit together, or `label_smoothing` lies outside [0, 1].
     """
     reduction = reduction_of(reduction, size_average, reduce)
@@ -122,7 +122,7 @@ def nll_loss(
 
     Raises:
         ValueError: `reduction` is another word, or the batch sizes differ.
-        IndexError: a target names no class.
+        IndexError: a target names no class; on a GPU the loss is NaN then.
         RuntimeError: shapes, types or devices do not fit together.
     """
     reduction = reduction_of(reduction, size_average, reduce)
@@ -152,7 +152,8 @@ class _Choice:
     Attributes:
         key: the index of the target classes' scores in an array of the shape of `x`.
         valid: where the target is not to be ignored.
-        weights: the weight of each target class, 0 where it is ignored.
+        weights: the weight of each target class, 0 where it is ignored; NaN on a GPU where it is no class, for looking
+            whether there is one would mean waiting.
     """
 
     def __init__(self, name: str, x: Array, target: Tensor, weight: Tensor | None, ignore_index: int, axis: int):
@@ -163,7 +164,9 @@ class _Choice:
         num_classes = x.shape[axis]
         index = xp.where(self.valid, index, 0).astype("int64", copy=False)
         outside = (index < 0) | (index >= num_classes)
-        if bool(outside.any()):
+        if xp is not np:
+            index = xp.where(outside, 0, index)
+        elif outside.any():
             raise IndexError(
                 f"{name}: Target {int(index[outside].ravel()[0])} is out of bounds: there are {num_classes} classes, "
                 f"so targets lie in [0, {num_classes - 1}]"
@@ -174,6 +177,8 @@ class _Choice:
             self.weights = self.valid.astype(x.dtype)
         else:
             self.weights = weight.array[index] * self.valid
+        if xp is not np:
+            self.weights = xp.where(outside, x.dtype.type(np.nan), self.weights)
 
     def losses(self, y: Array) -> Array:
         """Return the losses of log-probabilities `y`."""

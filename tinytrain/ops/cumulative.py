@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module, number_of, scatter_add
 from tinytrain.ops.common import cast, float_operand, wrap_dim
 from tinytrain.ops.picking import named_result
 from tinytrain.recording import record
@@ -48,7 +48,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Te
     out = xp.cumprod(x, axis=axis, dtype=x.dtype)
 
     def rule(g: Array) -> Array:
-        if not bool((x == 0).any()):
+        if not number_of((x == 0).any()):
             return _from_the_end(_running_sum, g * out, axis) / x
         return _cumprod_gradient(g, x, axis)
 

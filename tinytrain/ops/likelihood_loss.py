@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tinytrain.device import array_module
+from tinytrain.device import array_module, number_of
 from tinytrain.ops.loss_reduction import reduced, reduction_of
 from tinytrain.tensor import Tensor, wrap
 
@@ -36,7 +36,7 @@ def gaussian_nll_loss(
     """
     xp = array_module(input.array)
     v = var if isinstance(var, Tensor) else wrap(xp.full_like(input.array, var))
-    if bool((v.array < 0).any()):
+    if number_of((v.array < 0).any()):
         raise ValueError("var has negative entry/entries")
     if v.shape != input.shape:
         if input.shape[:-1] == v.shape:

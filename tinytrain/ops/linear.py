@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module, number_of, scatter_add
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.ops.common import same_device
 from tinytrain.recording import record
@@ -188,10 +188,10 @@ def embedding(
         if not -num_rows <= padding_idx < num_rows:
             raise AssertionError(f"Padding_idx must be within num_embeddings: {padding_idx} of {num_rows} rows")
         padding_idx %= num_rows
-    if index.size and not (int(index.min()) >= 0 and int(index.max()) < num_rows):
+    if index.size and not (number_of(index.min()) >= 0 and number_of(index.max()) < num_rows):
         raise IndexError(
             f"index out of range in self: indices must lie in [0, {num_rows - 1}], "
-            f"these in [{int(index.min())}, {int(index.max())}]"
+            f"these in [{number_of(index.min())}, {number_of(index.max())}]"
         )
     if max_norm is not None:
         _limit_norms(weight, index, max_norm, norm_type)
@@ -233,9 +233,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return wrap(array_module(index).zeros((*index.shape, num_classes), np.int64))
-    if int(index.min()) < 0:
-        raise RuntimeError(f"Class values must be non-negative; the smallest is {int(index.min())}")
-    largest = int(index.max())
+    if number_of(index.min()) < 0:
+        raise RuntimeError(f"Class values must be non-negative; the smallest is {number_of(index.min())}")
+    largest = number_of(index.max())
     if num_classes == -1:
         num_classes = largest + 1
     elif num_classes < 1:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import operands, same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of
@@ -163,7 +163,7 @@ def binary_cross_entropy(
     reduction = reduction_of(reduction, size_average, reduce)
     x, t = _same_shape("binary_cross_entropy", input, target, weight)
     xp = array_module(x)
-    if not bool(((x >= 0) & (x <= 1)).all()):
+    if not number_of(((x >= 0) & (x <= 1)).all()):
         raise RuntimeError("all elements of input should be between 0 and 1")
     with np.errstate(divide="ignore"):
         log_x = xp.maximum(xp.log(x), _LOWEST_LOG)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import same_device
 from tinytrain.ops.loss_reduction import record_loss, reduced, reduction_of
@@ -158,9 +158,9 @@ def multi_margin_loss(
     if weight is not None and weight.array.shape != (num_classes,):
         raise RuntimeError(f"inconsistent weight size, expected {num_classes} but got {list(weight.shape)}")
     outside = (index < 0) | (index >= num_classes)
-    if bool(outside.any()):
+    if number_of(outside.any()):
         raise RuntimeError(
-            f"multi_margin_loss: target {int(index[outside][0])} is out of range: there are {num_classes} classes"
+            f"multi_margin_loss: target {number_of(index[outside][0])} is out of range: there are {num_classes} classes"
         )
     key = (xp.arange(rows.shape[0]), index)
     factor = xp.full(index.shape, 1 / num_classes, x.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.common import is_number, operands, result_type, same_device
 from tinytrain.ops.gathering import nonzero
 from tinytrain.ops.shape import broadcast_tensors
@@ -103,7 +103,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
             f"{source.dtype.name}"
         )
     xp = array_module(chosen)
-    count = int(chosen.sum())
+    count = number_of(chosen.sum())
     shape = source.array.shape
     if source.array.size < count:
         raise RuntimeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.common import same_device, wrap_dim
 from tinytrain.ops.shape import reshape
 from tinytrain.ops.slicing import part
@@ -106,8 +106,8 @@ def check_range(index: Array, low: int, high: int, error: type[Exception], where
         error: one is not; the message names it.
     """
     wrong = (index < low) | (index >= high)
-    if bool(wrong.any()):
-        raise error(f"index {int(index[wrong][0])} is out of bounds for {where} with size {high}")
+    if number_of(wrong.any()):
+        raise error(f"index {number_of(index[wrong][0])} is out of bounds for {where} with size {high}")
 
 
 def prepared(name: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> tuple[tuple[Array, ...], Tensor | None]:

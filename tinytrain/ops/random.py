@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import Array, array_module, device
+from tinytrain.device import Array, array_module, device, number_of
 from tinytrain.generator import Generator, generator_of
 from tinytrain.ops.creation import creation, like, sizes_of, store
 from tinytrain.recording import record, rewrite
@@ -150,7 +150,7 @@ def normal(
         raise TypeError("normal(): `size` belongs to a mean and a std that are both numbers, and only there")
     if not isinstance(std, Tensor):
         _check_std(std)
-    elif std.numel() and bool((std.array < 0).any()):
+    elif std.numel() and number_of((std.array < 0).any()):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     if not tensors:
         return _normal(size, mean, std, generator=generator, out=out, **options)
@@ -226,9 +226,9 @@ def multinomial(
             f"{weights.shape[-1]}"
         )
     xp = array_module(weights)
-    if not bool((xp.isfinite(weights) & (weights >= 0)).all()):
+    if not number_of((xp.isfinite(weights) & (weights >= 0)).all()):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if bool((weights.sum(-1) <= 0).any()):
+    if number_of((weights.sum(-1) <= 0).any()):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     rows = weights.reshape(-1, weights.shape[-1])
     drawn = generator_of(input.device, generator).multinomial(rows, num_samples, replacement)
@@ -385,7 +385,7 @@ def _checked_chances(p: float | Tensor) -> Any:
         return float(p)
     if not p.is_floating_point():
         raise NotImplementedError(f"bernoulli is not implemented for probabilities of type {p.dtype.name}")
-    if not bool(((p.array >= 0) & (p.array <= 1)).all()):
+    if not number_of(((p.array >= 0) & (p.array <= 1)).all()):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: a probability outside [0, 1]")
     return p.array
 

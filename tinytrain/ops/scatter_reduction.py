@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module, number_of, scatter_add
 from tinytrain.ops.copying import clone
 from tinytrain.ops.places import as_line, prepared
 from tinytrain.recording import record
@@ -132,5 +132,5 @@ def _multiply_at(target: Array, places: Any, values: Array) -> None:
     numbers, factors = numbers[order], values.reshape(-1)[order]
     turn = xp.arange(numbers.size) - xp.searchsorted(numbers, numbers)
     line = target.reshape(-1)
-    for now in range(int(turn.max()) + 1 if turn.size else 0):
+    for now in range(number_of(turn.max()) + 1 if turn.size else 0):
         line[numbers[turn == now]] *= factors[turn == now]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.common import wrap_dim
 from tinytrain.ops.picking import named_result, pick
 from tinytrain.tensor import Tensor, wrap
@@ -146,7 +146,7 @@ def _put_in_order(sequence: Array, sorter: Tensor) -> Array:
         )
     if order.dtype != np.int64:
         raise RuntimeError(f"searchsorted: `sorter` must have dtype int64; got {sorter.dtype.name}")
-    if order.size and not (int(order.min()) >= 0 and int(order.max()) < sequence.shape[-1]):
+    if order.size and not (number_of(order.min()) >= 0 and number_of(order.max()) < sequence.shape[-1]):
         raise RuntimeError("searchsorted: `sorter` index out of range")
     return array_module(sequence).take_along_axis(sequence, order, -1)
 
