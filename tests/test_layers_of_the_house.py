@@ -33,7 +33,7 @@ FLOORS: list[list[set[str]]] = [
         {"accelerator"},
     ],
     [{"pending"}],
-    [{"device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}, {"cache"}],
+    [{"transfers", "device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}, {"cache"}],
     [{"pickles"}],
     [{"gpu_problems"}],
     [{"errors", "registry"}],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 import re
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -132,22 +134,37 @@ def device_of(array: Array) -> device:
     return device("cuda", int(array.device.id))
 
 
-def move(array: Array, to: device) -> Array:
-    """Return `array` on the device `to`, its axes in memory ordered as before; the same array where it is there."""
+def move(array: Array, to: device, *, non_blocking: bool = False) -> Array:
+    """Return `array` on the device `to`, in the same order in memory; the same array where it is there already.
+
+    Args:
+        array: of any strides.
+        to: where it shall lie.
+        non_blocking: do not wait for a copy from pinned memory to a GPU, so that the memory must stay as it is until
+            then. From other memory a copy is staged, and nobody waits for it in any case.
+    """
     here = device_of(array)
     if here == to:
         return array
-    # CuPy would write the axes out in row-major order, which for channels-last images is a pass that nobody asked for.
-    axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
-    inner = array.transpose(axes)
-    if not inner.flags.c_contiguous:
-        inner, axes = array, list(range(array.ndim))
+    order = memory_order(array)
+    ordered = array.transpose(order)
     if to.type == "cpu":
-        moved = fetch(inner)
+        moved = fetch(ordered)
     else:
         with cupy().cuda.Device(to.index or 0):
-            moved = cupy().asarray(inner)
-    return moved.transpose(sorted(range(array.ndim), key=axes.__getitem__))
+            moved = cupy().asarray(ordered, blocking=not non_blocking and is_pinned(array))
+    return moved.transpose(_inverse(order))
+
+
+def memory_order(array: Array) -> tuple[int, ...]:
+    """Return the axes of an array from the one with the largest steps in memory to the one with the smallest."""
+    return tuple(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
+
+
+def like_in_memory(array: Array, empty: Callable[[tuple[int, ...], Any], Array]) -> Array:
+    """Return an array in memory that `empty(shape, dtype)` gives, its elements in the order of those of `array`."""
+    order = memory_order(array)
+    return empty(tuple(array.shape[axis] for axis in order), array.dtype).transpose(_inverse(order))
 
 
 def fetch(array: Array) -> np.ndarray:
@@ -176,6 +193,22 @@ def watched_reads(watch: Callable[[Array], None]) -> Iterator[None]:
         yield
     finally:
         _reading.remove(watch)
+
+
+def pinned_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Return an uninitialised array in memory of the host that a GPU can read by itself."""
+    dtype = np.dtype(dtype)
+    count = math.prod(shape)
+    memory = cupy().cuda.alloc_pinned_memory(max(count * dtype.itemsize, 1))
+    array = np.frombuffer(memory, dtype, count)
+    _pinned[id(array)] = array
+    return array.reshape(shape)
+
+
+def is_pinned(array: Array) -> bool:
+    """Return whether an array lies in memory that `pinned_empty` gave."""
+    base = getattr(array, "base", None)
+    return base is not None and _pinned.get(id(base)) is base
 
 
 def scatter_add(target: Array, index: Any, values: Array) -> None:
@@ -227,4 +260,9 @@ def cupy() -> ModuleType:
     return cupy
 
 
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
 _reading: list[Callable[[Array], None]] = []
+_pinned: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytrain import dtypes
-from tinytrain.device import CPU, device, device_of, move, require
+from tinytrain.device import CPU, cuda_problem, device, device_of, like_in_memory, move, pinned_empty, require
+from tinytrain.device import is_pinned as is_pinned_array
 from tinytrain.ops.common import cast
 from tinytrain.ops.copying import CHANNELS_LAST, PRESERVE, clone, contiguous
 from tinytrain.recording import record
@@ -48,7 +49,7 @@ def to(
         device: where to put it.
         dtype: the element type.
         other: a tensor whose type and device are taken.
-        non_blocking: accepted as in PyTorch; it has no effect.
+        non_blocking: from pinned memory to a GPU: do not wait for the copy, so that the memory must stay as it is.
         copy: make a copy even where nothing changes.
         memory_format: the order of the elements in memory.
 
@@ -72,11 +73,12 @@ def to(
         )
     if len(rest) == 2:
         copy = rest[1]
+    non_blocking = rest[0] if rest else non_blocking
     if other is not None:
         device, dtype = other.device, other.dtype
     result = input if dtype is None else cast(input, dtypes.as_dtype(dtype))
     if device is not None:
-        result = _moved(result, require(device))
+        result = _moved(result, require(device), non_blocking)
     if memory_format == CHANNELS_LAST:
         result = contiguous(result, memory_format)
     return clone(result, memory_format=memory_format) if copy and result is input else result
@@ -98,7 +100,7 @@ def cuda(
     Raises:
         DeviceError: there is no such GPU.
     """
-    return to(input, "cuda" if device is None else device, memory_format=memory_format)
+    return to(input, "cuda" if device is None else device, non_blocking=non_blocking, memory_format=memory_format)
 
 
 def type_as(input: Tensor, other: Tensor) -> Tensor:
@@ -144,9 +146,41 @@ def caster(name: str, dtype: dtypes.dtype) -> Callable[..., Tensor]:
     return method
 
 
-def _moved(tensor: Tensor, where: device) -> Tensor:
-    """Return `tensor` on a device that is there; its gradient moves back."""
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """Return a copy in memory of the host that a GPU reads by itself; the tensor where it lies there.
+
+    Args:
+        input: a tensor on the CPU.
+        device: accepted as in PyTorch; it has no effect.
+
+    Raises:
+        RuntimeError: the tensor lies on a GPU, or there is none.
+    """
+    if input.is_cuda:
+        raise RuntimeError(f"cannot pin '{input.device}': only dense CPU tensors can be pinned")
+    problem = cuda_problem()
+    if problem is not None:
+        raise RuntimeError(f"pin_memory: there is no GPU to pin memory for: {problem}")
+    if is_pinned(input):
+        return input
+    array = like_in_memory(input.array, pinned_empty)
+    array[...] = input.array
+    result = record(array, "PinMemory", (input,), (lambda g: g,))
+    result._is_strided = input._is_strided
+    return result
+
+
+def is_pinned(input: Tensor, device: Any = None) -> bool:
+    """Return whether a tensor lies in memory that `pin_memory` gave; arguments as for that."""
+    return not input.is_cuda and is_pinned_array(input.array)
+
+
+def _moved(tensor: Tensor, where: device, non_blocking: bool) -> Tensor:
+    """Return `tensor` on a device that is there, in the same order in memory; its gradient moves back."""
     here = device_of(tensor.array)
     if where == here:
         return tensor
-    return record(move(tensor.array, where), "ToCopy", (tensor,), (lambda g: move(g, here),))
+    moved = move(tensor.array, where, non_blocking=non_blocking)
+    result = record(moved, "ToCopy", (tensor,), (lambda g: move(g, here),))
+    result._is_strided = tensor._is_strided
+    return result

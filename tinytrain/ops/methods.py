@@ -184,7 +184,7 @@ def attach(ops: dict[str, Any]) -> None:
     """
     for name in METHODS:
         setattr(Tensor, name, ops[name])
-    for name in ("to", "type", "type_as", "cpu", "cuda"):
+    for name in ("to", "type", "type_as", "cpu", "cuda", "pin_memory", "is_pinned"):
         setattr(Tensor, name, getattr(conversion, name))
     for name, dtype in conversion.CASTS.items():
         setattr(Tensor, name, conversion.caster(name, dtype))

@@ -15,6 +15,7 @@ from tinytrain.random_streams import BATCH_INDEX, random_bits
 from tinytrain.utils.data.collate import default_collate, default_convert
 from tinytrain.utils.data.dataset import IterableDataset, put_off
 from tinytrain.utils.data.fetch import END, Fetched, Fetcher, Task
+from tinytrain.utils.data.placement import pinned
 from tinytrain.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 from tinytrain.utils.data.workers import WorkerPool
 
@@ -36,7 +37,7 @@ class DataLoader:
         batch_sampler: gives the lists of indices instead.
         num_workers: processes that load batches ahead; 0: this process loads them.
         collate_fn: from a list of samples to a batch, by default `default_collate`.
-        pin_memory: accepted for PyTorch's sake; without a GPU it only warns.
+        pin_memory: hand out tensors in pinned memory, from which a GPU reads by itself; without a GPU it only warns.
         drop_last: leave out a shorter last batch.
         timeout: seconds to wait for a batch from the workers; 0: for ever.
         worker_init_fn: called in every worker with its number before it loads anything.
@@ -189,6 +190,7 @@ class _LoaderIterator(Iterator[Any]):
         self.position = first_batch
         self._sampler = loader._keys
         self._skipped = loader.skipped
+        self._pins = loader.pin_memory and cuda_is_available()
         keys = loader._new_keys()
         if loader.seed is None:
             self._base_seed = draw_seed(loader.generator or default_generator)
@@ -237,7 +239,8 @@ class _LoaderIterator(Iterator[Any]):
             self.position += 1
             self._skipped += fetched.skipped
             if fetched.data is not None:
-                return fetched.data if self._finish is None else self._finish(fetched.data)
+                batch = fetched.data if self._finish is None else self._finish(fetched.data)
+                return pinned(batch) if self._pins else batch
 
     def _streams(self, loader: DataLoader, epoch: int) -> tuple[int, int]:
         """Return the seed and the epoch of the random streams of a pass."""
