@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.bits import MersenneTwister, SplitMix
-from tinytrain.device import CPU, Array, device, module_of, move, require
+from tinytrain.device import CPU, Array, device, module_of, move, number_of, require
 from tinytrain.random_streams import seed_process_stream
 from tinytrain.tensor import Tensor, share
 
@@ -269,7 +269,7 @@ class Generator:
         fresh = xp.stack((radius * xp.cos(angle), radius * xp.sin(angle)), axis=1).ravel()
         numbers = xp.concatenate((xp.asarray(kept, dtype=np.float64), fresh))
         if count:
-            self._spare = float(numbers[count]) if len(numbers) > count else None
+            self._spare = number_of(numbers[count]) if len(numbers) > count else None
         return numbers[:count]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinytrain import nn
 from tinytrain.datasets.samples import sample_name
-from tinytrain.device import array_module
+from tinytrain.device import array_module, fetch, number_of
 from tinytrain.errors import TinytrainError
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor, wrap
@@ -78,7 +78,14 @@ def require_finite(position: int, loss: Tensor) -> None:
 
 def first_not_finite(e: Experiment) -> str | None:
     """Return the name of the network's first parameter that is not finite throughout, None where all are."""
-    return next((name for name, parameter in e.model.named_parameters() if not _is_finite(parameter)), None)
+    named = [(name, p.array) for name, p in e.model.named_parameters() if p.is_floating_point()]
+    if e.device.type == "cpu":
+        return next((name for name, array in named if not np.isfinite(array).all()), None)
+    if not named:
+        return None
+    xp = array_module(named[0][1])
+    are_finite = fetch(xp.stack([xp.isfinite(array).all() for _, array in named]))  # one wait for all of them
+    return next((name for (name, _), is_finite in zip(named, are_finite, strict=True) if not is_finite), None)
 
 
 def explain(e: Experiment, epoch: int, batches: Sequence[Numbered], before: Sequence[int], wrong: NotFinite) -> str:
@@ -150,4 +157,4 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
 
 def _is_finite(tensor: Tensor) -> bool:
     array = tensor.array
-    return array.dtype.kind != "f" or bool(array_module(array).isfinite(array).all())
+    return array.dtype.kind != "f" or number_of(array_module(array).isfinite(array).all())

@@ -10,6 +10,7 @@ from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 from tinytrain.threads import one_blas_thread
 from tinytrain.training.metrics import Meter, Scores
+from tinytrain.utils.data.placement import prefetched
 
 
 @no_grad
@@ -30,7 +31,7 @@ def evaluate(
         batches: images and class indices.
         loss: from logits and targets to the mean loss.
         num_classes: how many classes there are.
-        device: where the model lies; batches are moved there.
+        device: where the model lies; batches are moved there while it still works on those before.
         topk: which k to count.
         watch: is given the logits and targets of every batch.
     """
@@ -38,8 +39,7 @@ def evaluate(
     model.eval()
     meter = Meter(num_classes, topk, device)
     with one_blas_thread():
-        for images, targets in batches:
-            images, targets = images.to(device), targets.to(device)
+        for images, targets in prefetched(batches, device):
             logits = model(images)
             meter.update(logits, targets, loss(logits, targets))
             if watch is not None:

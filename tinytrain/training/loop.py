@@ -41,6 +41,7 @@ from tinytrain.training.selection import is_better
 from tinytrain.training.signals import AtOnce, Interruptions
 from tinytrain.training.step import groups_of, learn
 from tinytrain.utils.data import DataLoader
+from tinytrain.utils.data.placement import prefetched
 from tinytrain.weights import Bundle, save_bundle, weights_sha256
 from tinytrain.weights.bundle import arrays_of
 
@@ -169,11 +170,12 @@ class _Training:
         if e.freezing is not None:
             e.freezing.apply(p.epoch)
         if p.batches == 0:
-            p.begin_epoch(self._new_meter())
+            p.begin_epoch()
         e.train.set_epoch(p.epoch, p.batches)
         with self._workers_may_be_gone():
             batches = iter(e.train)
-        numbered = ((batches.position - 1, batch) for batch in self._polled(batches))
+        placed = prefetched(self._polled(batches), e.device)
+        numbered = ((batches.position - 1, batch) for batch in placed)
         before: list[int] = []
         last = time.perf_counter()
         for group in groups_of(numbered, e.accumulate_steps):
@@ -194,9 +196,10 @@ class _Training:
     def _learn(self, group: list[Numbered], before: list[int]) -> None:
         """Take one step, unless a loss is no longer finite."""
         e, p = self.e, self.progress
+        batches = [batch for _, batch in group]
         moment = Moment.of(e) if self.is_careful else None
         try:
-            learned = learn(e, [batch for _, batch in group], judge=require_finite if self.is_careful else None)
+            learned = learn(e, batches, judge=None if moment is None else require_finite)
         except NotFinite as wrong:
             assert moment is not None
             moment.restore(e)
@@ -231,7 +234,7 @@ class _Training:
             is_best=val is None or all(r.val is None or is_better(val, r.val, e.best_metric) for r in p.history),
         )
         p.history.append(result)
-        p.begin_epoch(self._new_meter())
+        p.begin_epoch()
         self._save_weights("last.safetensors", arrays_of(e.model.state_dict()))
         if result.is_best:
             with self._judged_weights():
@@ -254,7 +257,7 @@ class _Training:
             if found is not None:
                 self.events.evaluate(split, found)
         seconds = sum(each.seconds for each in history)
-        summary = {
+        summary: dict[str, Any] = {
             "test": None if scores["test"] is None else scores["test"].summary(),
             "val": None if scores["val"] is None else scores["val"].summary(),
             "best_epoch": max(each.epoch for each in history if each.is_best),

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.device import Array, fetch, module_of, move, scatter_add
 from tinytrain.device import device as Device
-from tinytrain.device import module_of, move
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
@@ -99,21 +99,19 @@ class Meter:
             targets: (n,) class indices, or (n, classes) probabilities, of which the highest is the class.
             loss: the mean loss of the batch.
         """
-        n, targets = logits.shape[0], class_indices(targets)
-        order = logits.argsort(dim=1, descending=True, stable=True).array[:, : self.topk[-1]]
-        right = order == targets.array[:, None]
-        for i, k in enumerate(self.topk):
-            self._hits[i] += right[:, :k].sum()
-        pairs = targets.array * self.num_classes + order[:, 0]
-        xp = module_of(logits.device)
-        self._confusion += xp.bincount(pairs, minlength=self._confusion.size)
-        self._loss += loss.array.astype(np.float64) * n
+        n, xp = logits.shape[0], module_of(logits.device)
         self.count += n
+        x, y = logits.array, class_indices(targets).array.astype(np.int64, copy=False)
+        rank = _ranks(x, y, xp)
+        for i, k in enumerate(self.topk):
+            self._hits[i] += (rank < k).sum()
+        scatter_add(self._confusion, y * self.num_classes + x.argmax(axis=1), xp.ones_like(y))
+        self._loss += loss.array.astype(np.float64) * n
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what was gathered, as arrays on the CPU."""
         gathered = {"loss": self._loss, "hits": self._hits, "confusion": self._confusion}
-        return {**{name: move(array, Device("cpu")) for name, array in gathered.items()}, "count": np.array(self.count)}
+        return {**{name: fetch(array).copy() for name, array in gathered.items()}, "count": np.array(self.count)}
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from what `state` returned.
@@ -124,22 +122,37 @@ class Meter:
         for name, own in (("loss", self._loss), ("hits", self._hits), ("confusion", self._confusion)):
             if state[name].shape != own.shape:
                 raise ValueError(f"the {name} so far has shape {state[name].shape}, expected {own.shape}")
-            own[...] = module_of(self._device).asarray(state[name])
+            own[...] = move(state[name], self._device)
         self.count = int(state["count"])
+
+    def clear(self) -> None:
+        """Forget what was gathered; the memory stays, for a captured step goes on writing to it."""
+        for array in (self._loss, self._hits, self._confusion):
+            array.fill(0)
+        self.count = 0
 
     def scores(self) -> Scores:
         """Fetch what was gathered; the loss of nothing is NaN."""
-        cpu = Device("cpu")
-        count = self.count
-        hits, confusion = move(self._hits, cpu), move(self._confusion, cpu)
+        found, count = self.state(), self.count
+        hits = zip(self.topk, found["hits"], strict=True)
         return Scores(
-            loss=float(self._loss) / count if count else float("nan"),
-            topk={k: int(hit) / count if count else float("nan") for k, hit in zip(self.topk, hits, strict=True)},
+            loss=float(found["loss"]) / count if count else float("nan"),
+            topk={k: int(hit) / count if count else float("nan") for k, hit in hits},
             count=count,
-            confusion=confusion.reshape(self.num_classes, self.num_classes),
+            confusion=found["confusion"].reshape(self.num_classes, self.num_classes),
         )
 
 
 def class_indices(targets: Tensor) -> Tensor:
     """Return (n,) class indices of targets that are such, or of (n, classes) probabilities the likeliest classes."""
     return targets if targets.ndim == 1 else targets.argmax(dim=1)
+
+
+def _ranks(x: Array, y: Array, xp: Any) -> Array:
+    """Return how many classes are likelier than the true one, from logits (n, classes) and classes (n,).
+
+    Of equal ones the lower class counts as likelier, and what is no number counts as likelier than any.
+    """
+    own = xp.take_along_axis(x, y[:, None], 1)
+    is_ahead = ~(x <= own) | ((x == own) & (xp.arange(x.shape[1]) < y[:, None]))
+    return is_ahead.sum(axis=1)

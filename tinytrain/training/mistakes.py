@@ -51,7 +51,7 @@ def worst_mistakes(
     model.eval()
     worst: list[Mistake] = []
     for images, targets in batches:
-        probabilities = move(softmax(model(images.to(device)), dim=1).array, CPU)
+        probabilities = move(softmax(model(images.to(device, non_blocking=True)), dim=1).array, CPU)
         labels, pixels = move(targets.array, CPU), move(images.array, CPU)
         found = [
             Mistake(

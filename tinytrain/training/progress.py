@@ -38,9 +38,10 @@ class Progress:
         """The number of the epoch that the training is in, from 0."""
         return len(self.history)
 
-    def begin_epoch(self, meter: Meter) -> None:
+    def begin_epoch(self) -> None:
         """Count from the beginning of an epoch."""
-        self.meter, self.batches, self.steps, self.seconds = meter, 0, 0, 0.0
+        self.meter.clear()
+        self.batches, self.steps, self.seconds = 0, 0, 0.0
 
     def document(self) -> dict[str, Any]:
         """Return what is no array, in JSON's terms."""
