@@ -33,7 +33,10 @@ FLOORS: list[list[set[str]]] = [
         {"accelerator"},
     ],
     [{"pending"}],
-    [{"transfers", "device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"}, {"cache"}],
+    [
+        {"capturing", "transfers", "device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"},
+        {"cache"},
+    ],
     [{"pickles"}],
     [{"gpu_problems"}],
     [{"errors", "registry"}],

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import at_every_launch, before_launch, is_capturing, lasting, refuse
+
 _WORDS = 624  # length of the Mersenne twister's state, in 32-bit words
 
 # PyTorch's layout of a CPU generator's state (5056 bytes), so that states can be handed from one to the
@@ -22,6 +24,7 @@ _TORCH_STATE = np.dtype(
         "itemsize": 5056,
     }
 )
+_ON_THE_HOST = "random numbers are drawn on the host"
 _COUNTER_STATE = np.dtype([("seed", "<u8"), ("position", "<u8"), ("spare", "<f8"), ("has_spare", "<i8")])
 
 
@@ -50,10 +53,12 @@ class MersenneTwister:
 
     def words32(self, count: int) -> np.ndarray:
         """Return the next `count` words of 32 bits, as uint64."""
+        refuse(_ON_THE_HOST)
         return self._twister.random_raw(count)
 
     def words64(self, count: int) -> np.ndarray:
         """Return the next `count` words of 64 bits, each from two of 32, the upper half first."""
+        refuse(_ON_THE_HOST)
         halves = self._twister.random_raw(2 * count).reshape(count, 2)
         words = halves[:, 0] << np.uint64(32)
         words |= halves[:, 1]
@@ -105,9 +110,23 @@ class SplitMix:
         """Return the next `count` words of 64 bits."""
         xp = self.xp
         start = _mix64(np.array([self.seed & 0xFFFFFFFFFFFFFFFF], np.uint64), np)[0]
-        index = xp.arange(self.position + 1, self.position + count + 1, dtype=xp.uint64)
-        self.position += count
+        index = xp.arange(1, count + 1, dtype=xp.uint64) + self._advance(count)
         return _mix64(index * xp.uint64(0x9E3779B97F4A7C15) + xp.uint64(start), xp)
+
+    def _advance(self, count: int) -> Any:
+        """Go on by `count` words, and return where they begin: (1,), brought up to date for every launch of a graph."""
+        number = lasting((1,), np.uint64) if is_capturing() else self.xp.empty(1, np.uint64)
+        position = self.position
+
+        def go_on() -> None:
+            number.fill(self.position)
+            self.position += count
+
+        before_launch(lambda: number.fill(position))
+        self.position += count
+        if is_capturing():
+            at_every_launch(go_on)
+        return number
 
     def state(self, spare: float | None) -> np.ndarray:
         """Return the seed, the position and a spare normal number as 32 bytes."""

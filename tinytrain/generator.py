@@ -347,6 +347,11 @@ def generator_of(where: device, generator: Generator | None = None) -> Generator
     return _cuda_generators[index]
 
 
+def stream_of(where: device) -> object:
+    """Return what numbers for results on a device are drawn from: another object after a new seed or a new state."""
+    return generator_of(where)._source
+
+
 def manual_seed(seed: int) -> Generator:
     """Start the default generators of all devices, and the random streams, anew from `seed`; return the CPU's."""
     seed_process_stream(int(seed))

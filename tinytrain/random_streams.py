@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import refuse
+
 _MASK32 = 0xFFFFFFFF
 BATCH_INDEX = 1 << 63  # batch-level streams live at this index and above, out of every sample's way
 _PROCESS_EPOCH = _MASK32  # the epoch whose numbers only the process-wide stream uses
@@ -175,6 +177,7 @@ class _ProcessStream(SampleStream):
         super().__init__(seed, _PROCESS_EPOCH, 0)
 
     def bits(self) -> int:
+        refuse("random numbers are drawn on the host")
         self.index, draw = divmod(self._draw, 1 << 32)
         self._draw += 1
         return random_bits(self.seed, self.epoch, self.index, draw)

@@ -117,6 +117,7 @@ def assemble_experiment(config: Config) -> Experiment:
         log_every=config.train.log_every,
         checkpoint_steps=config.train.checkpoint.every_steps,
         checkpoint_minutes=config.train.checkpoint.every_minutes,
+        cuda_graph=config.train.cuda_graph == "auto",
         config_yaml=config.to_yaml(),
         bundle={
             "model": plain_values(config.model),

@@ -25,6 +25,7 @@ HARMLESS = {
     "data.cache",
     "train.epochs",
     "train.log_every",
+    "train.cuda_graph",
     "train.checkpoint.every_steps",
     "train.checkpoint.every_minutes",
     "finetune.download",

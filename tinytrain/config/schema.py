@@ -248,6 +248,9 @@ class TrainSection(Section):
     log_every: PositiveInt = 50
     """Steps between two messages on the progress of an epoch."""
 
+    cuda_graph: Literal["auto", "off"] = "auto"
+    """On a GPU: auto launches a whole step at once, as a CUDA graph, where nothing in it needs the host. off: never."""
+
 
 class FinetuneSection(Section):
     """How weights from elsewhere are taken over; read by `finetune` only."""

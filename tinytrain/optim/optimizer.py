@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from tinytrain.capturing import refuse
 from tinytrain.device import Array, array_module
 from tinytrain.kernels.fused.updates import find_update
 from tinytrain.recording import touch
@@ -151,6 +152,7 @@ class Optimizer:
             if update_many is not None:
                 left = update_many(arrays, grads, states, group)
             for position in left:
+                refuse(f"{type(self).__name__} has no kernel for its parameters whose numbers lie on the GPU")
                 self._update_one(params[position], grads[position], states[position], group)
             for param in params:
                 touch(param)

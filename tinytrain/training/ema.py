@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
 
 from tinytrain import nn
+from tinytrain.capturing import before_launch, is_replaying, lasting
+from tinytrain.device import Array
+from tinytrain.recording import touch
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
@@ -31,18 +37,49 @@ class WeightAverage:
         self.model, self.decay = model, decay
         self.num_updates = 0
         self._average = _copy(model.state_dict())
+        self._shares: Array | None = None  # d and 1 - d in the memory of a GPU
 
     @no_grad
     def update(self) -> None:
         """Take in the weights of the model as they are now."""
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
+        if next(iter(self._average.values())).is_cuda:
+            self._update_on_gpu(decay)
+            return
         for name, value in self.model.state_dict().items():
             average = self._average[name]
             if value.is_floating_point():
                 average.mul_(decay).add_(value * (1 - decay))
             else:
                 average.copy_(value)
+
+    def _update_on_gpu(self, decay: float) -> None:
+        """Take the weights in without new memory and with d in the GPU's, so that the step can be captured."""
+        if self._shares is None:
+            self._shares = lasting((2,), np.float32)
+        shares = self._shares
+
+        def set_shares() -> None:
+            for i, share in enumerate((decay, 1 - decay)):
+                shares[i : i + 1].fill(share)
+
+        before_launch(set_shares)
+        if is_replaying():
+            return
+        for name, value in self.model.state_dict().items():
+            average = self._average[name].strided_array()
+            if value.is_floating_point():
+                average *= shares[0]
+                average += value.array * shares[1]
+            else:
+                average[...] = value.array
+            touch(self._average[name])
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The memory of the averaged weights."""
+        return [value.array for value in self._average.values()]
 
     @contextmanager
     def applied(self) -> Iterator[None]:

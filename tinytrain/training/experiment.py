@@ -45,6 +45,7 @@ class Experiment:
         log_every: batches between two reports.
         checkpoint_steps: batches between two checkpoints within an epoch, None for any number; an epoch ends with one.
         checkpoint_minutes: minutes after which there is one within an epoch, None for never.
+        cuda_graph: whether steps are captured as CUDA graphs where that can be.
         config_yaml: the config in force, with the origin of every value, for the run folder.
         bundle: what a weights file says of itself: model config, evaluation transforms.
     """
@@ -72,6 +73,7 @@ class Experiment:
     log_every: int = 50
     checkpoint_steps: int | None = None
     checkpoint_minutes: float | None = None
+    cuda_graph: bool = True
     config_yaml: str = ""
     bundle: dict[str, Any] = field(default_factory=dict)
 

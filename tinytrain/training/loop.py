@@ -18,6 +18,7 @@ from tinytrain.inspection import count_macs, count_parameters
 from tinytrain.memory import keep_freed_memory
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.threads import one_blas_thread
+from tinytrain.training.capture import Steps
 from tinytrain.training.checkpoint import load_checkpoint, save_checkpoint
 from tinytrain.training.checkpoint_file import has_checkpoint
 from tinytrain.training.divergence import (
@@ -39,7 +40,7 @@ from tinytrain.training.progress import Progress
 from tinytrain.training.run_folder import RunFolder
 from tinytrain.training.selection import is_better
 from tinytrain.training.signals import AtOnce, Interruptions
-from tinytrain.training.step import groups_of, learn
+from tinytrain.training.step import Learned, groups_of, learn
 from tinytrain.utils.data import DataLoader
 from tinytrain.utils.data.placement import prefetched
 from tinytrain.weights import Bundle, save_bundle, weights_sha256
@@ -120,6 +121,7 @@ class _Training:
         self.e, self.folder, self.events, self.interruptions = e, folder, events, interruptions
         self.say = events.message
         self.is_careful = e.device.type == "cpu"
+        self.steps = Steps(e, events.message)
         self._told_skipped: set[Any] = set()
 
     def begin(self, resume: bool, force: bool) -> None:
@@ -199,7 +201,7 @@ class _Training:
         batches = [batch for _, batch in group]
         moment = Moment.of(e) if self.is_careful else None
         try:
-            learned = learn(e, batches, judge=None if moment is None else require_finite)
+            learned = self.steps.take(batches, p.meter) if moment is None else self._learn_carefully(batches)
         except NotFinite as wrong:
             assert moment is not None
             moment.restore(e)
@@ -210,12 +212,18 @@ class _Training:
                 remedy=f"{REMEDY}. {self._saved} has the weights from before",
             ) from None
         for (number, _), batch in zip(group, learned, strict=True):
-            p.meter.update(batch.logits, batch.targets, batch.loss)
             step = number + 1
             reported = batch.loss.item() if step % e.log_every == 0 or step == len(e.train) else None
             if reported is not None and not math.isfinite(reported):
                 raise Suspicion
             self.events.batch(p.epoch + 1, step, batch.logits.shape[0], reported, p.lr)
+
+    def _learn_carefully(self, batches: list[tuple[Tensor, Tensor]]) -> list[Learned]:
+        """Take one step, looking at every loss before."""
+        learned = learn(self.e, batches, judge=require_finite)
+        for batch in learned:
+            self.progress.meter.update(batch.logits, batch.targets, batch.loss)
+        return learned
 
     def _end_epoch(self) -> None:
         """Judge the network as it is after an epoch, and save everything."""
@@ -270,6 +278,8 @@ class _Training:
             "seed": e.seed,
             "weights_sha256": last_sha256,
         }
+        if e.device.type == "cuda":
+            summary |= {"cuda_graph": {"captured": self.steps.captured, "reason": self.steps.reason}}
         self.folder.write_json("summary.json", summary)
         return RunResult(self.folder, summary, history, scores["val"], scores["test"])
 

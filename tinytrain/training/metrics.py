@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import is_replaying
 from tinytrain.device import Array, fetch, module_of, move, scatter_add
 from tinytrain.device import device as Device
 from tinytrain.tape import no_grad
@@ -101,6 +102,8 @@ class Meter:
         """
         n, xp = logits.shape[0], module_of(logits.device)
         self.count += n
+        if is_replaying():
+            return
         x, y = logits.array, class_indices(targets).array.astype(np.int64, copy=False)
         rank = _ranks(x, y, xp)
         for i, k in enumerate(self.topk):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from tinytrain.capturing import is_replaying
 from tinytrain.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytrain.tensor import Tensor
 from tinytrain.training.experiment import Experiment
@@ -44,6 +45,15 @@ def learn(
         batches: images and targets, one at least.
         judge: told of each batch's position and loss before anything is learned from it; may raise.
     """
+    learned = find_gradients(e, batches, judge=judge)
+    update(e)
+    return learned
+
+
+def find_gradients(
+    e: Experiment, batches: Sequence[tuple[Tensor, Tensor]], *, judge: Callable[[int, Tensor], None] | None = None
+) -> list[Learned]:
+    """Leave the mean gradient of all images in the parameters; arguments and result as of `learn`."""
     e.optimizer.zero_grad()
     num_images = sum(len(images) for images, _ in batches)
     learned = []
@@ -56,14 +66,19 @@ def learn(
         share = len(images) / num_images
         (loss if share == 1 else loss * share).backward()
         learned.append(Learned(logits.detach(), targets, loss.detach()))
-    if e.clip_grad_norm is not None:
-        clip_grad_norm_(e.model.parameters(), e.clip_grad_norm)
-    if e.clip_grad_value is not None:
-        clip_grad_value_(e.model.parameters(), e.clip_grad_value)
+    return learned
+
+
+def update(e: Experiment) -> None:
+    """Change the weights by the gradients at hand, clipped before, and their average with them."""
+    if not is_replaying():
+        if e.clip_grad_norm is not None:
+            clip_grad_norm_(e.model.parameters(), e.clip_grad_norm)
+        if e.clip_grad_value is not None:
+            clip_grad_value_(e.model.parameters(), e.clip_grad_value)
     e.optimizer.step()
     if e.average is not None:
         e.average.update()
-    return learned
 
 
 def judged(e: Experiment, outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> tuple[Tensor, Tensor]:
