@@ -108,9 +108,7 @@ def lasting(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 def constant(values: np.ndarray) -> Array:
-    """Return an array on the GPU with some values of the host, which stay as they are."""
-    if _recording is None:
-        return cupy().asarray(values)
+    """Return a lasting array with some values of the host, which stay as they are."""
     memory = lasting(values.shape, values.dtype)
     before_launch(lambda: memory.set(values))
     return memory

@@ -22,7 +22,7 @@ from tinytrain.training import Events, Experiment, RunResult
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.freezing import Freezing
 
-from .toys import Listener, StopAt, experiment, run
+from .toys import Listener, StopAt, experiment, network, run
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(cuda_problem() is not None, reason=str(cuda_problem()))]
 
@@ -64,6 +64,7 @@ def frozen(**options: Any) -> Experiment:
 
 
 def with_dropout(**options: Any) -> Experiment:
+    tt.manual_seed(3)
     e = on_gpu(small_network(nn.Dropout(0.3), Products(8, 8), nn.Dropout(0.2)), **options)
     tt.generator.generator_of(e.device).manual_seed(7)
     return e
@@ -76,6 +77,7 @@ def with_adam(**options: Any) -> Experiment:
 
 KINDS: dict[str, Callable[..., Experiment]] = {
     "plain": on_gpu,
+    "convolution": lambda **options: on_gpu(network(), **options),
     "adam": with_adam,
     "average": averaged,
     "freezing": frozen,

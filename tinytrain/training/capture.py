@@ -19,12 +19,13 @@ import numpy as np
 from tinytrain import nn
 from tinytrain.capturing import CaptureError, capture, replaying
 from tinytrain.device import Array, like_in_memory, module_of
-from tinytrain.generator import rng_states, set_rng_states, stream_of
+from tinytrain.generator import stream_of
 from tinytrain.optim import Optimizer
 from tinytrain.tape import Storage
 from tinytrain.tensor import Tensor, share
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.metrics import Meter
+from tinytrain.training.random_state import random_state, set_random_state
 from tinytrain.training.step import Learned, find_gradients, learn, update
 
 MOST_CHANGES = 10
@@ -292,7 +293,7 @@ class _HostState:
         self._remembered = {parameter: dict(state) for parameter, state in e.optimizer.state.items()}
         self._num_updates = 0 if e.average is None else e.average.num_updates
         self._count = meter.count
-        self._random = rng_states(e.device)
+        self._random = random_state(e.device)
         self._python, self._numpy = random.getstate(), np.random.get_state()
 
     def restore(self, e: Experiment, meter: Meter) -> None:
@@ -307,7 +308,7 @@ class _HostState:
         if e.average is not None:
             e.average.num_updates = self._num_updates
         meter.count = self._count
-        set_rng_states(self._random, e.device)
+        set_random_state(e.device, self._random)
         random.setstate(self._python)
         np.random.set_state(self._numpy)
 

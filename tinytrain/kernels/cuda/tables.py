@@ -2,9 +2,9 @@
 
 A call has two parts. `Plan.upload` puts the numbers of a step (learning rate, momentum, bias corrections ...) into the
 memory of the GPU, `Plan.launch` starts the kernel, which reads them there. Where a step is recorded as a CUDA graph,
-only the launch belongs into it; the upload is a small launch of its own on the same stream before each replay.
-`plan_for` returns the same plan for the same arrays; a recorded launch reads the memory of its plan, which must stay
-as long.
+only the launch belongs into it; the upload is a small launch of its own on the same stream before each replay
+(`tinytrain.capturing`). `plan_for` returns the same plan for the same arrays; a recorded launch reads the memory of its
+plan, which stays as long.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import before_launch, constant, is_replaying, lasting
 from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import ELEMENTS, THREADS, kernel, launch
 
@@ -40,6 +41,7 @@ class Plan:
     """
 
     def __init__(self, rows: Sequence[Sequence[int]], element: str, copy: str):
+        assert not is_replaying(), "a recorded launch reads the numbers of another plan"
         self.element, self.copy = element, copy
         table = np.array([(*row, all(each % 16 == 0 for each in row[:6])) for row in rows], np.int64)
         per_array = -(-table[:, 6] // CHUNK)
@@ -48,8 +50,8 @@ class Plan:
         chunks[:, 0] = np.repeat(np.arange(len(rows)), per_array)
         chunks[:, 1] = np.arange(firsts[-1]) - firsts[chunks[:, 0]]
         self.num_arrays, self.num_chunks = len(rows), len(chunks)
-        self.table, self.chunks, self.firsts = map(_on_gpu, (table, chunks, firsts))
-        self.numbers = cupy().empty(NUMBERS, "float32")
+        self.table, self.chunks, self.firsts = map(constant, (table, chunks, firsts))
+        self.numbers = lasting((NUMBERS,), "float32")
 
     def upload(self, numbers: Sequence[float]) -> None:
         """Put numbers into the memory of the GPU, in the order of the stream; the host does not wait.
@@ -58,7 +60,8 @@ class Plan:
             numbers: as many as the rule has, in the order of its structure in `src/updates.cuh`.
         """
         rest = (0.0,) * (NUMBERS - len(numbers))
-        launch(self._kernel("set_numbers"), (1,), (1,), self.numbers, *map(float, numbers), *rest)
+        set_numbers, given = self._kernel("set_numbers"), (*map(float, numbers), *rest)
+        before_launch(lambda: launch(set_numbers, (1,), (1,), self.numbers, *given))
 
     def launch(self, rule: str, factor: Array | None = None, is_void: Array | None = None) -> None:
         """Change the arrays by one step of a rule, with the numbers that were uploaded last.
@@ -89,17 +92,11 @@ class Plan:
         return totals
 
     def _start(self, name: str, *arguments: Array | None) -> None:
-        launch(self._kernel(name), (self.num_chunks,), (THREADS,), self.table, self.chunks, *arguments)
+        if not is_replaying():
+            launch(self._kernel(name), (self.num_chunks,), (THREADS,), self.table, self.chunks, *arguments)
 
     def _kernel(self, name: str) -> Any:
         return kernel("updates", name, self.element, COPY=ELEMENTS[self.copy])
-
-
-def _on_gpu(values: np.ndarray) -> Array:
-    """Return a copy in the memory of the GPU."""
-    array = cupy().empty(values.shape, values.dtype)
-    array.set(values)
-    return array
 
 
 _plans: OrderedDict[Any, tuple[list[tuple[Plan, list[int]]], list[int]]] = OrderedDict()
