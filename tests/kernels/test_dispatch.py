@@ -8,9 +8,13 @@ import sys
 import numpy as np
 import pytest
 
-from tinytrain import kernels
+import tinytrain as tt
+from tinytrain import kernels, nn
 from tinytrain.errors import UsageError
 from tinytrain.kernels import cuda, fused
+from tinytrain.kernels.fused.clipping import norms_of
+from tinytrain.kernels.fused.losses import cross_entropy_forward
+from tinytrain.kernels.fused.updates import find_update
 from tinytrain.kernels.reference import KERNELS
 from tinytrain.pending import Pending
 
@@ -110,3 +114,37 @@ def test_an_array_on_a_gpu_has_fused_kernels(gpu):
     assert kernels.kernel("conv_forward", gpu.zeros(1, "float16")) is fused.KERNELS["conv_forward"]
     assert kernels.kernel("conv_forward", gpu.zeros(1, "float64")) is KERNELS["conv_forward"]
     assert kernels.kernels_in_use()[1]["kernels"] == sorted(fused.KERNELS)
+
+
+def test_within_a_block_the_reference_alone_computes():
+    block = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU())
+    x = tt.rand(2, 1, 5, 5)
+    x32 = np.zeros(1, np.float32)
+    before = kernels.kernel("conv_forward", x32)
+    with kernels.using_reference_kernels():
+        assert kernels.kernel("conv_forward", x32) is KERNELS["conv_forward"]
+        assert [each["set"] for each in kernels.kernels_in_use()] == ["reference"]
+        assert isinstance(block(x).value, np.ndarray)
+        assert find_update("sgd", x32) is None
+        assert cross_entropy_forward(x32.reshape(1, 1), np.zeros(1, np.int64), None, -100, 0.0, "mean") is None
+        assert norms_of([x32]) is None
+    assert kernels.kernel("conv_forward", x32) is before
+
+
+def test_the_kernels_are_back_after_a_block_that_failed():
+    x = np.zeros(1, np.float32)
+    before = kernels.kernel("conv_forward", x), find_update("sgd", x)
+    with pytest.raises(RuntimeError, match="within"), kernels.using_reference_kernels():
+        raise RuntimeError("within")
+    assert (kernels.kernel("conv_forward", x), find_update("sgd", x)) == before
+
+
+def test_the_reference_reads_what_was_pending_before_the_block():
+    first = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU())
+    second = nn.Conv2d(8, 4, 3)
+    x = tt.rand(2, 3, 8, 8)
+    waiting = first(x)
+    with kernels.using_reference_kernels():
+        found = second(waiting)
+    first[1].reset_running_stats()
+    np.testing.assert_allclose(found.detach().numpy(), second(first(x)).detach().numpy(), rtol=1e-5, atol=1e-6)

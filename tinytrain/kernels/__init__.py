@@ -9,16 +9,19 @@ native kernels for that.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from tinytrain.device import Array
 from tinytrain.errors import UsageError
 from tinytrain.kernels import cuda, fused, native
+from tinytrain.kernels.fused.backends import leaving_back_ends_out
 from tinytrain.kernels.reference import KERNELS as REFERENCE_KERNELS
-from tinytrain.pending import Pending
+from tinytrain.pending import Pending, settled
 
 ENVIRONMENT_VARIABLE = "TINYTRAIN_KERNELS"
 CHOICES = ("auto", "reference", *native.INSTRUCTION_SETS)
@@ -72,20 +75,53 @@ def find_kernel(name: str, array: Array | Pending) -> Callable[..., Any] | None:
         return found
 
 
-def kernels_in_use() -> list[dict[str, Any]]:
+def kernels_in_use(array: Array | None = None) -> list[dict[str, Any]]:
     """Return what `tinytrain doctor` says of each set, in the order in which they are asked.
+
+    Args:
+        array: the sets for arrays like this one; None: all.
 
     Returns:
         One `{"set", "reason", "kernels"}` per set: its name, why it is in use, and the names it offers, sorted.
     """
-    return [each.report() for each in _sets]
+    sets = [each for each in _sets if array is None or each.takes(array.__class__, array.dtype)]
+    return [each.report() for each in sets]
+
+
+@contextmanager
+def using_reference_kernels() -> Iterator[None]:
+    """Compute by the reference kernels alone within the block, in all of this process.
+
+    Values that are pending from before are computed where the reference reads them. A backward pass belongs into the
+    block with its forward pass: rules recorded outside keep the kernels that they were recorded with.
+    """
+    global _sets, _chosen
+    before = _sets, _chosen
+    _sets, _chosen = _sets_for("reference"), {}
+    try:
+        with leaving_back_ends_out():
+            yield
+    finally:
+        _sets, _chosen = before
 
 
 def _choose(name: str, array_type: type, dtype: Any) -> Callable[..., Any] | None:
     for each in _sets:
         if name in each.kernels and each.takes(array_type, dtype):
-            return each.kernels[name]
+            function = each.kernels[name]
+            is_definition = each.kernels is REFERENCE_KERNELS
+            return _on_arrays(function) if is_definition and issubclass(array_type, Pending) else function
     return None
+
+
+def _on_arrays(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a reference kernel that computes first what is pending among its operands."""
+
+    @functools.wraps(function)
+    def call(*operands: Any, **options: Any) -> Any:
+        return function(*map(settled, operands), **options)
+
+    return call
 
 
 def _sets_for(choice: str) -> list[KernelSet]:

@@ -6,6 +6,8 @@ fused kernels do with pending values is written once, here in this package, for 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,22 @@ from tinytrain.pending import Pending
 def primitives(value: Array | Pending) -> Any:
     """Return the back end that computes on values like this one; None where there is none."""
     return native() if _is_on_cpu(value) else cuda.backend()
+
+
+def offered(value: Array | Pending) -> Any:
+    """Return the back end to begin something with on values like this one; None where the reference shall do it."""
+    return None if _left_out else primitives(value)
+
+
+@contextmanager
+def leaving_back_ends_out() -> Iterator[None]:
+    """Begin nothing with a back end within the block; what waits to be computed by one still is."""
+    global _left_out
+    before, _left_out = _left_out, True
+    try:
+        yield
+    finally:
+        _left_out = before
 
 
 def reads_pending(value: Array | Pending, geometry: tuple[int, ...], w_shape: tuple[int, ...]) -> bool:
@@ -42,3 +60,6 @@ def empty(shape: tuple[int, ...], like: Array | Pending) -> Array:
 
 def _is_on_cpu(value: Array | Pending) -> bool:
     return isinstance(value.device_array if isinstance(value, Pending) else value, np.ndarray)
+
+
+_left_out = False

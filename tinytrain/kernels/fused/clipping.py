@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tinytrain.device import Array, array_module
-from tinytrain.kernels.fused.backends import primitives
+from tinytrain.kernels.fused.backends import offered
 
 
 def norms_of(arrays: list[Array]) -> Array | None:
@@ -12,7 +12,7 @@ def norms_of(arrays: list[Array]) -> Array | None:
     Returns:
         None where the arrays are not all contiguous memory of a type that kernels take, or there are no kernels.
     """
-    backend = primitives(arrays[0])
+    backend = offered(arrays[0])
     sums = None if backend is None else backend.square_sums(arrays)
     return None if sums is None else array_module(arrays[0]).sqrt(sums).astype("float32")
 
@@ -24,5 +24,5 @@ def scale_arrays(arrays: list[Array], factor: float | Array) -> bool:
         arrays: what is multiplied.
         factor: a number, or an array without dimensions on the arrays' device; nobody waits for its value.
     """
-    backend = primitives(arrays[0])
+    backend = offered(arrays[0])
     return backend is not None and backend.scale(arrays, factor) is None

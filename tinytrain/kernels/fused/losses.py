@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.kernels.fused.backends import primitives
+from tinytrain.kernels.fused.backends import offered, primitives
 
 
 def cross_entropy_forward(
@@ -17,7 +17,7 @@ def cross_entropy_forward(
         None where this is not the case of contiguous memory, (n, c) float32 scores, (n,) int64 targets that all name
         classes, and (c,) float32 weights or none.
     """
-    backend = primitives(x)
+    backend = offered(x)
     if backend is None:
         return None
     return backend.cross_entropy_forward(x, target, weight, ignore_index, label_smoothing, reduction)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.fused.backends import primitives
+from tinytrain.kernels.fused.backends import offered, primitives
 
 State = dict[str, Any]
 Update = Callable[[list[Array], list[Array], list[State], dict[str, Any]], Sequence[int]]
@@ -20,7 +20,7 @@ Update = Callable[[list[Array], list[Array], list[State], dict[str, Any]], Seque
 
 def find_update(name: str | None, param: Array) -> Update | None:
     """Return the function that computes the rule called `name` on arrays like `param`; None where there is none."""
-    return UPDATES.get(name) if name is not None and primitives(param) is not None else None
+    return UPDATES.get(name) if name is not None and offered(param) is not None else None
 
 
 def update_sgd(params: list[Array], grads: list[Array], states: list[State], group: dict[str, Any]) -> Sequence[int]:
