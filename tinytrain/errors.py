@@ -57,6 +57,12 @@ class WeightsError(TinytrainError):
     exit_code = 3
 
 
+class DisagreementError(TinytrainError):
+    """Two computations that must agree do not: what a check found, where it was asked for."""
+
+    exit_code = 3
+
+
 class StorageError(TinytrainError):
     """Something cannot be written or read: a full disk, a read-only folder, a run folder in use."""
 

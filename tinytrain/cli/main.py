@@ -30,6 +30,7 @@ from tinytrain.cli import (
     listing,
     new,
     predict,
+    selfcheck,
     sweep,
     train,
     verify,
@@ -85,6 +86,7 @@ app.command("grid")(grid.grid)
 app.command("check")(check.check)
 app.command("sweep")(sweep.sweep)
 app.command("verify-resume")(verify.verify_resume)
+app.command("selfcheck")(selfcheck.selfcheck)
 app.command("list")(listing.list_)
 app.command("new")(new.new)
 app.command("config-schema")(config_schema.config_schema)

@@ -71,11 +71,17 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
         raise DataError(error.reason, place=config.data.root or config.data.dataset, remedy=error.remedy) from error
 
 
-def assemble_experiment(config: Config) -> Experiment:
-    """Build an experiment without looking whether it can run; as `build_experiment`."""
+def assemble_experiment(config: Config, splits: Splits | None = None) -> Experiment:
+    """Build an experiment without looking whether it can run; as `build_experiment`.
+
+    Args:
+        config: resolved.
+        splits: the data, with their transforms; None: those of the config.
+    """
     origins = config.origins
     device = require(config.device)
-    splits = load_data(config)
+    if splits is None:
+        splits = load_data(config)
     train, val, test = build_loaders(config, splits)
     with placed(("transforms", "train"), origins):
         input_shape = image_shape(splits.train)
