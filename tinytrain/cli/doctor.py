@@ -56,12 +56,14 @@ def examine() -> dict[str, Any]:
     import sys
 
     from tinytrain.cache import cache_folder
+    from tinytrain.inspection.gpu import gpu_report
     from tinytrain.kernels import kernels_in_use
 
     return {
         "versions": versions(),
         "machine": machine(),
         "devices": _devices(),
+        "gpu": gpu_report(),
         "threads": {**_blas(), **{name: os.environ.get(name) for name in THREAD_VARIABLES}},
         "kernels": kernels_in_use(),
         "places": {"python": sys.executable, "datasets": str(cache_folder("datasets"))},
