@@ -30,6 +30,34 @@ def training_step(library: Any, model: Any, images: Any, targets: Any) -> Step:
     return step
 
 
+def mixed_step(library: Any, model: Any, images: Any, targets: Any, *, precision: str) -> Step:
+    """Return a training step as a person writes it in either library, with autocast and a scaled loss.
+
+    Args:
+        library: tinytrain or torch.
+        model, images, targets: on one device.
+        precision: `bf16`, or `fp16`, which has its loss scaled; others are those of `training_step`.
+    """
+    if precision not in ("bf16", "fp16"):
+        return training_step(library, model, images, targets)
+    optimizer = library.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    cross_entropy = library.nn.functional.cross_entropy
+    device = images.device.type
+    scaler = library.amp.GradScaler(device, enabled=precision == "fp16")
+    dtype = library.bfloat16 if precision == "bf16" else library.float16
+
+    def step() -> None:
+        optimizer.zero_grad()
+        with library.autocast(device, dtype):
+            loss = cross_entropy(model(images), targets)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    model.train()
+    return step
+
+
 def evaluation(library: Any, model: Any, images: Any, _targets: Any) -> Step:
     """Return an evaluation in either library, up to the finished logits."""
     model.eval()

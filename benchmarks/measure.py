@@ -29,17 +29,30 @@ def seconds_of(function: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def repeated(step: Callable[[], object], *, seconds: float = 0.2) -> Callable[[], float]:
+def repeated(
+    step: Callable[[], object], *, seconds: float = 0.2, finish: Callable[[], object] = lambda: None
+) -> Callable[[], float]:
     """Return a measurement of one step: as many in a row as fill `seconds`, after one that does not count.
 
     The first step of a turn finds the caches full of another contender's data, and perhaps its threads still awake.
+
+    Args:
+        step: what is measured.
+        seconds: about how long a turn takes.
+        finish: waits until all that was asked for is done, on devices that work beside the host.
     """
     count = 1
+
+    def several() -> None:
+        for _ in range(count):
+            step()
+        finish()
 
     def measure() -> float:
         nonlocal count
         step()
-        found = seconds_of(lambda: [step() for _ in range(count)]) / count
+        finish()
+        found = seconds_of(several) / count
         count = max(1, round(seconds / found))
         return found
 

@@ -61,15 +61,17 @@ class Network:
         return rng.standard_normal((n, *self.image), np.float32), rng.integers(0, self.classes, n)
 
 
-def six_blocks(conv: str, channels: int) -> nn.Sequential:
+def six_blocks(conv: str, channels: int, *, narrower: int = 1) -> nn.Sequential:
     """Return six blocks of convolution, batch norm and ReLU, a global average and a linear layer.
 
     Args:
         conv: `separable` makes each convolution a depthwise and a pointwise one, with a block each; or `standard`.
         channels: of the images.
+        narrower: divides the widths.
     """
     layers: list[nn.Module] = []
-    for width, stride in zip((32, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1), strict=True):
+    for full, stride in zip((32, 64, 128, 128, 256, 256), (1, 1, 2, 1, 2, 1), strict=True):
+        width = full // narrower
         if conv == "separable":
             layers += [nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)]
             layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, width, 1, bias=False)]
@@ -77,7 +79,7 @@ def six_blocks(conv: str, channels: int) -> nn.Sequential:
             layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False)]
         layers += [nn.BatchNorm2d(width), nn.ReLU()]
         channels = width
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
 
 
 def _digits(conv: str) -> nn.Module:
@@ -104,6 +106,15 @@ NETWORKS = {
         Network("googlenet", _googlenet, (3, 224, 224), 16, 1000),
     )
 }
+
+
+ON_GPU = {
+    **NETWORKS,
+    "resnet50": Network("resnet50", models.resnet50, (3, 224, 224), 16, 1000),
+    "tiny": Network("tiny", partial(six_blocks, "separable", 3, narrower=16), (3, 8, 8), 4, 10),
+    "tiny-standard": Network("tiny-standard", partial(six_blocks, "standard", 3, narrower=16), (3, 8, 8), 4, 10),
+}
+"""Those, and what is measured on a GPU alone; the tiny ones show that the benchmark runs."""
 
 
 def chosen(patterns: Sequence[str]) -> list[Network]:

@@ -77,13 +77,20 @@ def measure_limits(with_torch: bool, rounds: int = 5) -> Limits:
     return Limits(2 * SIDE**3 / product, 2 * COPIED * _FLOAT / copied)
 
 
-def training_work(network: Network) -> Work:
-    """Return the least work of a training step with SGD and momentum."""
+def training_work(network: Network, *, batch: int | None = None, width: int = _FLOAT) -> Work:
+    """Return the least work of a training step with SGD and momentum.
+
+    Args:
+        network: what is trained.
+        batch: images; None: those of the network.
+        width: bytes of an element of an activation; weights have four.
+    """
+    n = batch or network.batch
     costs = [layer for layer in layer_costs(network.model(), network.image) if layer.macs]
     passes = sum((2 if number == 0 else 3) * layer.macs for number, layer in enumerate(costs))
     elements = sum(3 * math.prod(layer.input) + 3 * math.prod(layer.output) for layer in costs)
     params = sum(layer.params for layer in costs)
-    return Work(2.0 * passes * network.batch, _FLOAT * (elements * network.batch + 8.0 * params))
+    return Work(2.0 * passes * n, width * elements * n + _FLOAT * 8.0 * params)
 
 
 def evaluation_work(network: Network, batch: int) -> Work:
