@@ -71,6 +71,17 @@ PIPELINES = [
     T.Compose([T.ToTensor(), T.Normalize([0.4], [0.3]), T.RandomErasing(1.0, value="random")]),
     T.Compose([T.ToTensor(), T.ReverseChannels()]),
     T.ToTensor(),
+    # Steps in orders in which some of them cannot be put off.
+    T.Compose([T.RandomHorizontalFlip(), T.RandomCrop((10, 12), padding=(1, 2, 3, 0), fill=9), T.ToTensor()]),
+    T.Compose([T.RandomVerticalFlip(), T.Pad((0, 1, 2, 3), padding_mode="symmetric"), T.RandomCrop(9), T.ToTensor()]),
+    T.Compose([T.RandomCrop(6), T.Pad(2), T.RandomCrop(9), T.RandomHorizontalFlip(), T.ToTensor()]),
+    T.Compose([T.Pad(1, fill=3), T.Pad(2, fill=3), T.Pad(1, fill=5), T.RandomCrop(13), T.ToTensor()]),
+    T.Compose([T.Pad(2, padding_mode="reflect"), T.Pad(2, padding_mode="reflect"), T.RandomCrop(13), T.ToTensor()]),
+    T.Compose([T.Pad((-1, 2)), T.RandomCrop(9), T.ToTensor()]),
+    T.Compose([T.ToTensor(), T.RandomCrop(8), T.RandomHorizontalFlip(), T.Normalize(0.4, 0.3), T.RandomVerticalFlip()]),
+    T.Compose([T.ToTensor(), T.RandomCrop(12, padding=2, fill=0.3), T.RandomErasing(0.5, value=0.1)]),
+    T.Compose([T.RandomCrop(12, padding=2), T.ToTensor(), T.Normalize(0.4, 0.3), T.RandomErasing(1.0, value=0.7)]),
+    T.Compose([T.ToTensor(), T.RandomErasing(0.8, value=0.2), T.RandomErasing(0.8), T.Normalize(0.4, 0.3)]),
 ]
 
 
@@ -80,7 +91,7 @@ def test_a_batch_in_array_code_equals_its_images_one_by_one(pipeline, channels):
     images = RNG.integers(0, 256, (40, 10, 12, channels), dtype=np.uint8)
     indices = RNG.permutation(1000)[:40]
     assert pipeline.has_batch
-    batch = pipeline.batch(images.copy(), BatchStream(5, 2, indices))
+    batch = pipeline.batch(images, np.arange(40), BatchStream(5, 2, indices))
     for row, index in enumerate(indices):
         with sample_stream(5, 2, int(index)):
             alone = pipeline(Image.fromarray(images[row].squeeze())).array

@@ -10,8 +10,12 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from tinytrain.device import CPU, Array, move
+from tinytrain.device import device as Device
 from tinytrain.random_streams import BatchStream
 from tinytrain.tensor import Tensor, wrap
+from tinytrain.transforms.batch import steps_in_a_row
+from tinytrain.transforms.composition import Compose
 from tinytrain.transforms.late import put_off_conversion
 from tinytrain.utils.data import Dataset
 
@@ -134,6 +138,8 @@ class ArrayDataset(VisionDataset):
         super().__init__(root, transform=transform, target_transform=target_transform)
         self.data, self.targets = data, targets
         self.classes = list(classes)
+        self._place: Device = CPU
+        self._copies: dict[Device, tuple[Any, Array]] = {}  # of `data`; shared by all sets of the same samples
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -148,6 +154,28 @@ class ArrayDataset(VisionDataset):
         target = _values(self.targets)[index]
         return self._transformed(image, wrap(target) if np.ndim(target) else int(target))
 
+    def resident(self, place: Device) -> ArrayDataset:
+        """Return a set of the same samples whose whole batches are made on a device, where the images lie once for all.
+
+        Args:
+            place: of the images, which are copied there with the first batch; sets that share memory share the copy.
+        """
+        other = copy.copy(self)
+        other._place = place
+        return other
+
+    def whole_batch_problem(self) -> str | None:
+        """Return why a batch cannot be made as a whole, None where it can."""
+        if self.transforms is not None or self.target_transform is not None:
+            return "targets have a transform of their own"
+        if _values(self.data).dtype != np.uint8:
+            return "the images have more than 8 bits"
+        if getattr(self.transform, "has_batch", False):
+            return None
+        steps = self.transform.transforms if isinstance(self.transform, Compose) else [self.transform]
+        names = [type(step).__name__ for step in steps if steps_in_a_row([step]) is None]
+        return f"{' and '.join(names) or 'the pipeline'} works on one image at a time"
+
     def load_batch(self, indices: Sequence[int], streams: BatchStream) -> list[Tensor] | None:
         """Return a collated batch made in array code, or None where the transforms have no such form.
 
@@ -156,19 +184,31 @@ class ArrayDataset(VisionDataset):
             streams: their random streams.
 
         Returns:
-            Images (n, c, h, w) and targets (n,), equal to the bit to the collated samples.
+            Images (n, c, h, w) and targets (n,), equal to the bit to the collated samples, on the CPU unless the set is
+            `resident` elsewhere.
         """
-        if self.transforms is not None or self.target_transform is not None:
-            return None
-        if not getattr(self.transform, "has_batch", False):
+        if self.whole_batch_problem() is not None:
             return None
         rows, labels = np.asarray(indices), _values(self.targets)
-        images = _values(self.data)[rows]
+        rows = np.where(rows < 0, rows + len(self), rows)
         chosen = labels[rows] if isinstance(labels, np.ndarray) else [labels[i] for i in indices]
-        targets = np.array(chosen, dtype=np.int64)
-        if images.ndim == 3:
-            images = images[..., None]
-        return [wrap(self.transform.batch(images, streams)), wrap(targets)]  # type: ignore[union-attr]
+        targets = move(np.array(chosen, dtype=np.int64), self._place)
+        return [wrap(self.transform.batch(self._images(), rows, streams)), wrap(targets)]  # type: ignore[union-attr]
+
+    def _images(self) -> Array:
+        """Return all images, (n, h, w, c), where batches are made."""
+        images = _values(self.data)
+        images = images[..., None] if images.ndim == 3 else images
+        if self._place == CPU:
+            return images
+        original, copied = self._copies.get(self._place, (None, None))
+        if original is not self.data:
+            copied = move(np.ascontiguousarray(images), self._place)
+            self._copies[self._place] = self.data, copied
+        return copied
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_copies": {}}
 
 
 def _values(data: Any) -> Any:

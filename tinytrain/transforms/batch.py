@@ -1,13 +1,15 @@
 """Pipelines over a whole batch as one array, for data sets that lie in memory: no Python per sample.
 
-A data set that holds its images as one array asks its transform
+A data set that holds its images as one array, on the host or on a GPU, asks its transform
 
     if transform.has_batch:
-        batch = transform.batch(images[indices], streams)       # streams: a BatchStream, one row an image
+        batch = transform.batch(images, indices, streams)       # streams: a BatchStream, one row an image
 
 and gets, to the bit, what the transform makes of each image alone under its own `SampleStream`. A transform has a
 batch form if it starts from Pillow images, ends with tensors, and every step of it is a `BatchTransform`. A
 transform of one's own may offer the same two names.
+
+The steps at the beginning that can be put off are done together, while the images are picked out (`gathering.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 from tinytrain.device import Array
 from tinytrain.random_streams import BatchStream
 from tinytrain.transforms.base import Transform
+from tinytrain.transforms.gathering import Gathering
 
 
 class BatchForm:
@@ -29,18 +32,22 @@ class BatchForm:
         """Whether `batch` can be used."""
         return any(step.gives == "tensor" for step in self.batch_steps() or ())
 
-    def batch(self, images: np.ndarray, streams: BatchStream) -> Array:
+    def batch(self, images: Array, rows: np.ndarray, streams: BatchStream) -> Array:
         """Transform a batch.
 
         Args:
-            images: uint8 (n, h, w, c), a copy of one's own: steps may work in place.
+            images: uint8 (m, h, w, c), all that there are; they are left as they are.
+            rows: (n,) which of them make the batch, on the host.
             streams: one row for each image.
 
         Returns:
-            (n, c, h, w), channels last in memory, of the element type that the pipeline gives.
+            (n, c, h, w), channels last in memory, of the element type that the pipeline gives, where the images lie.
         """
-        batch = images.transpose(0, 3, 1, 2)
-        for step in self.batch_steps() or ():
+        steps, gathering = list(self.batch_steps() or ()), Gathering(images, rows)
+        while steps and steps[0].put_off(gathering, streams):
+            del steps[0]
+        batch = gathering.array()
+        for step in steps:
             batch = step.on_batch(batch, streams)
         return batch
 
@@ -60,6 +67,10 @@ class BatchTransform(BatchForm, Transform):
             stream: one row for each image.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define on_batch")
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        """Note what `on_batch` would do, drawing as that does, and return True; or return False and do nothing."""
+        return False
 
     def batch_steps(self) -> list[BatchTransform]:
         """Return the transform itself, as the one step."""

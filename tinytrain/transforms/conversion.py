@@ -21,6 +21,7 @@ from tinytrain.transforms.functional.conversion import (
     require_floating,
     unit_scale,
 )
+from tinytrain.transforms.gathering import Gathering
 
 
 class ToTensor(BatchTransform):
@@ -37,6 +38,9 @@ class ToTensor(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return unit_scale(images, get_default_dtype().numpy) if images.dtype == np.uint8 else images
 
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.change_levels(self)
+
 
 class PILToTensor(BatchTransform):
     """Convert a Pillow image to a tensor (c, h, w) of the same values, unscaled."""
@@ -48,6 +52,9 @@ class PILToTensor(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return images
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.change_levels(self)
 
 
 class ToPILImage(Transform):
@@ -87,6 +94,9 @@ class ConvertImageDtype(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         same = images.dtype == self.dtype.numpy
         return images if same else convert_array_dtype(images, self.dtype.numpy)
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.change_levels(self)
 
 
 class ReverseChannels(BatchTransform):
@@ -136,6 +146,9 @@ class Normalize(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return self.overwrite_batch(images)
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.change_levels(self)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"

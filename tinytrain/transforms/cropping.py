@@ -22,6 +22,7 @@ from tinytrain.transforms.functional.geometry import (
     pad_array,
 )
 from tinytrain.transforms.functional.images import AnyImage, Fill, size_pair
+from tinytrain.transforms.gathering import Gathering
 
 InterpolationMode = F.InterpolationMode
 
@@ -41,6 +42,9 @@ class CenterCrop(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return crop_array(images, *center_corner(images.shape[-2:], self.size), *self.size)
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.can_cut(self.size) and gathering.cut(*center_corner(gathering.size, self.size), self.size)
 
     def __repr__(self) -> str:
         return f"CenterCrop(size={self.size})"
@@ -90,6 +94,11 @@ class RandomCrop(BatchTransform):
             images = pad_array(images, sides, self.fill, self.padding_mode)
         top, left = _draw_corner(stream, images.shape[-2:], self.size)
         return _cut_boxes(images, top, left, self.size)
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        if not gathering.pad(self._borders(gathering.size), self.fill, self.padding_mode):
+            return False
+        return gathering.cut(*_draw_corner(stream, gathering.size, self.size), self.size)
 
     def _borders(self, image_size: Sequence[int]) -> list[tuple[int, int, int, int]]:
         """Return the borders (left, top, right, bottom) to add one by one to an image of (height, width)."""

@@ -16,6 +16,7 @@ from tinytrain.transforms.base import Transform
 from tinytrain.transforms.batch import BatchTransform
 from tinytrain.transforms.cropping import check_ranges, draw_box_sides
 from tinytrain.transforms.functional.images import AnyImage, as_list, size_pair
+from tinytrain.transforms.gathering import Gathering
 
 
 class GaussianBlur(Transform):
@@ -118,6 +119,27 @@ class RandomErasing(BatchTransform):
         xp = array_module(images)
         channels, height, width = images.shape[1:]
         value = self._values(channels)
+        boxes, generators = self._draw_boxes((height, width), stream, with_noise=value is None)
+        for row in np.flatnonzero(boxes[:, 2] * boxes[:, 3]).tolist():
+            i, j, h, w = boxes[row].tolist()
+            values = _noise(generators[row], (channels, h, w)) if value is None else _column(value)
+            images[row, :, i : i + h, j : j + w] = xp.asarray(values)
+        return images
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        value = self._values(gathering.num_channels)
+        if value is None or not gathering.can_erase():
+            return False
+        boxes, _ = self._draw_boxes(gathering.size, stream, with_noise=False)
+        return gathering.erase(boxes, value)
+
+    def _draw_boxes(
+        self, size: tuple[int, int], stream: BatchStream, *, with_noise: bool
+    ) -> tuple[np.ndarray, dict[int, np.random.Generator]]:
+        """Draw for each image (top, left, height, width), all 0 for none, and what its noise comes from: (n, 4)."""
+        height, width = size
+        boxes = np.zeros((len(stream), 4), np.int64)
+        generators: dict[int, np.random.Generator] = {}
         pending = np.flatnonzero(stream.uniform() < self.p)
         for _ in range(10):
             if not len(pending):
@@ -127,12 +149,11 @@ class RandomErasing(BatchTransform):
             fits = (h < height) & (w < width)
             found, h, w = rows.rows(fits), h[fits], w[fits]
             i, j = found.integers(0, height - h + 1), found.integers(0, width - w + 1)
-            noise = found.generators() if value is None else [None] * len(h)
-            for k, row in enumerate(pending[fits]):
-                values = _column(value) if value else _noise(noise[k], (channels, h[k], w[k]))
-                images[row, :, i[k] : i[k] + h[k], j[k] : j[k] + w[k]] = xp.asarray(values)
+            boxes[pending[fits]] = np.stack([i, j, h, w], axis=1)
+            if with_noise:
+                generators |= dict(zip(pending[fits].tolist(), found.generators(), strict=True))
             pending = pending[~fits]
-        return images
+        return boxes, generators
 
     def _values(self, num_channels: int) -> list[float] | None:
         """Return the values to write, one or one a channel, or None for noise."""

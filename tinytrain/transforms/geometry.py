@@ -13,6 +13,7 @@ from tinytrain.transforms.base import Transform, checked_probability
 from tinytrain.transforms.batch import BatchTransform
 from tinytrain.transforms.functional.geometry import as_interpolation, check_padding, pad_array
 from tinytrain.transforms.functional.images import AnyImage, Fill, size_pair
+from tinytrain.transforms.gathering import MIRRORED, UPSIDE_DOWN, Gathering
 
 InterpolationMode = F.InterpolationMode
 
@@ -79,6 +80,10 @@ class Pad(BatchTransform):
         sides = check_padding(self.padding, self.fill, self.padding_mode)
         return pad_array(images, sides, self.fill, self.padding_mode)
 
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        sides = check_padding(self.padding, self.fill, self.padding_mode)
+        return gathering.pad([sides], self.fill, self.padding_mode)
+
     def __repr__(self) -> str:
         return f"Pad(padding={self.padding}, fill={self.fill}, padding_mode={self.padding_mode})"
 
@@ -95,6 +100,9 @@ class RandomHorizontalFlip(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return _replace_rows(images, stream.uniform() < self.p, lambda chosen: chosen[..., ::-1])
 
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.can_turn() and gathering.turn(stream.uniform() < self.p, MIRRORED)
+
     def __repr__(self) -> str:
         return f"RandomHorizontalFlip(p={self.p})"
 
@@ -110,6 +118,9 @@ class RandomVerticalFlip(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return _replace_rows(images, stream.uniform() < self.p, lambda chosen: chosen[..., ::-1, :])
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.can_turn() and gathering.turn(stream.uniform() < self.p, UPSIDE_DOWN)
 
     def __repr__(self) -> str:
         return f"RandomVerticalFlip(p={self.p})"

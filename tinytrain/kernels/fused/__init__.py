@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.kernels.fused import activations, convolution, gradients, normalization, pooling
+from tinytrain.kernels.fused import activations, convolution, gradients, images, normalization, pooling
 
 KERNELS: dict[str, Callable[..., Any]] = {
     each.__name__: each
@@ -28,6 +28,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         activations.join_channels,
         gradients.through_activation,
         gradients.shared,
+        images.gather_images,
         pooling.max_pool_forward,
         pooling.max_pool_input_grad,
         pooling.mean_of_pixels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.kernels.reference import convolution, normalization, pooling, resampling
+from tinytrain.kernels.reference import convolution, images, normalization, pooling, resampling
 
 KERNELS: dict[str, Callable[..., Any]] = {
     each.__name__: each
@@ -14,6 +14,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         convolution.conv_forward,
         convolution.conv_input_grad,
         convolution.conv_weight_grad,
+        images.gather_images,
         normalization.batch_norm_backward,
         normalization.batch_norm_forward,
         normalization.batch_norm_inference,

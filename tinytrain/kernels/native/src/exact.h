@@ -70,6 +70,24 @@ struct Resizing {
   bool mirrored, columns_first;
 };
 
+enum Border { BORDER_CONSTANT = 0, BORDER_EDGE = 1, BORDER_REFLECT = 2, BORDER_SYMMETRIC = 3 };  // numpy.pad's modes
+enum Turn { TURN_MIRRORED = 1, TURN_UPSIDE_DOWN = 2 };
+
+// Windows of `oh` by `ow` pixels out of images of `h` by `w` pixels of `c` channels, one for each of n places: (image, top,
+// left, turns). `table` has 257 values a channel, the last of them for the constant border. `boxes`, (top, left, height,
+// width) of each window or nullptr, are overwritten with `erased`, a value for each channel.
+struct Gathering {
+  const uint8_t* images;
+  int64_t h, w, c;
+  const int32_t* places;
+  int64_t n, oh, ow;
+  int border;
+  const float* table;
+  const int32_t* boxes;
+  const float* erased;
+  float* to;
+};
+
 struct ExactTable {
   void (*sgd)(const Parameters&, const Sgd&);          // state: velocity or nullptr
   void (*adam)(const Parameters&, const Adam&);        // state: mean, square, largest square or nullptr
@@ -81,6 +99,7 @@ struct ExactTable {
   void (*cross_entropy_backward)(const CrossEntropy&, const float* probabilities, const float* g, int64_t g_step, float* grad);
   void (*resize)(const Resizing&, uint8_t* to);
   void (*look_up)(const uint8_t* values, int64_t count, int64_t channels, const float* tables, float* to);
+  void (*gather_images)(const Gathering&);
 };
 
 }  // namespace tinytrain

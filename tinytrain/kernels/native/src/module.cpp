@@ -720,6 +720,7 @@ PyMethodDef METHODS[] = {
     ENTRY(scale, 2),
     ENTRY(resize, 6),
     ENTRY(look_up, 2),
+    ENTRY(gather_images, 7),
     ENTRY(cross_entropy_forward, 6),
     ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),

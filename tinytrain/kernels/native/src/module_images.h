@@ -69,3 +69,41 @@ Ref look_up(Arguments a) {
   }
   return result;
 }
+
+// A contiguous array (count, width) of 32-bit integers.
+const int32_t* int32_rows(PyObject* object, npy_intp count, npy_intp width) {
+  PyArrayObject* array = as_array(object, NPY_INT32);
+  if (PyArray_NDIM(array) != 2 || PyArray_DIM(array, 0) != count || PyArray_DIM(array, 1) != width ||
+      !PyArray_IS_C_CONTIGUOUS(array))
+    fail(PyExc_ValueError, "expected a contiguous array of rows of integers");
+  return (const int32_t*)PyArray_DATA(array);
+}
+
+// gather_images(images, places, size, border, table, boxes, erased) -> (n, c, oh, ow) float32, channels-last
+// images (m, h, w, c) uint8 and table (c, 257) without gaps; places (n, 4) int32; size (oh, ow); border a number of `Border`;
+// boxes (n, 4) int32 or None, erased (c,) or None.
+Ref gather_images(Arguments a) {
+  PyArrayObject *images = as_array(a[0], NPY_UINT8), *places = as_array(a[1], NPY_INT32), *table = as_array(a[4]);
+  if (PyArray_NDIM(images) != 4 || !PyArray_IS_C_CONTIGUOUS(images) || PyArray_NDIM(places) != 2)
+    fail(PyExc_ValueError, "expected contiguous images (m, h, w, c) and places (n, 4)");
+  int64_t size[2];
+  read_integers(a[2], size);
+  const npy_intp* shape = PyArray_DIMS(images);
+  const npy_intp m = shape[0], h = shape[1], w = shape[2], c = shape[3], n = PyArray_DIM(places, 0);
+  if (size[0] < 0 || size[1] < 0 || h < 1 || w < 1) fail(PyExc_ValueError, "a size is out of range");
+  Gathering g{(const uint8_t*)PyArray_DATA(images), h, w, c, int32_rows(a[1], n, 4), n, size[0], size[1], (int)integer(a[3])};
+  g.table = vector_or_none((PyObject*)table, c * 257);
+  g.boxes = a[5] == Py_None ? nullptr : int32_rows(a[5], n, 4);
+  g.erased = vector_or_none(a[6], c);
+  if (g.boxes && !g.erased) fail(PyExc_ValueError, "boxes need values to be overwritten with");
+  for (npy_intp i = 0; i < n; i++)
+    if (g.places[4 * i] < 0 || g.places[4 * i] >= m) fail(PyExc_IndexError, "there is no such image");
+  const npy_intp result_shape[4] = {n, c, size[0], size[1]};
+  Ref result = new_array(4, result_shape, true);
+  g.to = data(result);
+  {
+    WithoutLock unlocked;
+    exact_kernels->gather_images(g);
+  }
+  return result;
+}
