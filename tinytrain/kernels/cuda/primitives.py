@@ -8,6 +8,7 @@ from tinytrain.kernels.cuda.convolution import (
     reads_pending,
 )
 from tinytrain.kernels.cuda.elementwise import apply, apply_grad, grad_sums, moments
+from tinytrain.kernels.cuda.images import gather_images
 from tinytrain.kernels.cuda.layout import empty
 from tinytrain.kernels.cuda.losses import cross_entropy_backward, cross_entropy_forward, raise_wrong_target
 from tinytrain.kernels.cuda.normalization import batch_norm_grad, batch_norm_prepare
@@ -28,6 +29,7 @@ __all__ = [
     "cross_entropy_forward",
     "during_step",
     "empty",
+    "gather_images",
     "grad_sums",
     "lion",
     "max_pool",
