@@ -30,6 +30,7 @@ from tinytrain.capturing import refuse
 _MASK32 = 0xFFFFFFFF
 BATCH_INDEX = 1 << 63  # batch-level streams live at this index and above, out of every sample's way
 _PROCESS_EPOCH = _MASK32  # the epoch whose numbers only the process-wide stream uses
+_LASTING_EPOCH = _MASK32 - 1  # the epoch whose numbers hold for all of them
 
 
 def random_bits(seed: int, epoch: int, index: Any, draw: Any) -> Any:
@@ -71,7 +72,7 @@ class SampleStream:
 
     def __init__(self, seed: int, epoch: int, index: int):
         self.seed, self.epoch, self.index = seed, epoch, int(index)
-        self._draw = 0
+        self._draw = self._lasting_draw = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(seed={self.seed}, epoch={self.epoch}, index={self.index})"
@@ -89,6 +90,12 @@ class SampleStream:
     def integers(self, low: int, high: int) -> int:
         """Return an integer from low to high - 1."""
         return low + int((high - low) * self.uniform())
+
+    def lasting_uniform(self) -> float:
+        """Return a number from [0, 1) that is the sample's own in every epoch."""
+        bits = random_bits(self.seed, _LASTING_EPOCH, self.index, self._lasting_draw)
+        self._lasting_draw += 1
+        return (bits >> 11) * 2.0**-53
 
     def permutation(self, n: int) -> list[int]:
         """Return 0 .. n - 1 in random order (the order that sorts `n` draws)."""
@@ -115,7 +122,7 @@ class BatchStream:
         self.seed, self.epoch = seed, epoch
         self.indices = np.asarray(indices, dtype=np.uint64)
         self._rows = np.arange(len(self.indices))
-        self._draws = np.zeros(len(self.indices), dtype=np.int64)
+        self._draws, self._lasting_draw = np.zeros(len(self.indices), dtype=np.int64), 0
         self._ahead = _NumbersAhead(seed, epoch, self.indices)
 
     def __len__(self) -> int:
@@ -130,7 +137,7 @@ class BatchStream:
         part = BatchStream.__new__(BatchStream)
         part.seed, part.epoch, part.indices = self.seed, self.epoch, self.indices[selection]
         part._rows = self._rows[selection]
-        part._draws, part._ahead = self._draws, self._ahead
+        part._draws, part._lasting_draw, part._ahead = self._draws, self._lasting_draw, self._ahead
         return part
 
     def bits(self) -> np.ndarray:
@@ -146,6 +153,12 @@ class BatchStream:
     def integers(self, low: Any, high: Any) -> np.ndarray:
         """Return (n,) int64 numbers from low to high - 1; the bounds are integers or (n,) arrays."""
         return low + ((high - low) * self.uniform()).astype(np.int64)
+
+    def lasting_uniform(self) -> np.ndarray:
+        """Return (n,) float64 numbers from [0, 1), each its sample's own in every epoch."""
+        bits = random_bits(self.seed, _LASTING_EPOCH, self.indices, np.uint64(self._lasting_draw))
+        self._lasting_draw += 1
+        return (bits >> 11) * 2.0**-53
 
     def generators(self) -> list[np.random.Generator]:
         """Return one NumPy generator for every sample, seeded by its next draw."""
@@ -181,6 +194,9 @@ class _ProcessStream(SampleStream):
         self.index, draw = divmod(self._draw, 1 << 32)
         self._draw += 1
         return random_bits(self.seed, self.epoch, self.index, draw)
+
+    def lasting_uniform(self) -> float:
+        return self.uniform()  # there are no epochs here
 
 
 _process_stream = _ProcessStream(int.from_bytes(os.urandom(8), "little"))

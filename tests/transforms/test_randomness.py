@@ -71,6 +71,8 @@ PIPELINES = [
     T.Compose([T.ToTensor(), T.Normalize([0.4], [0.3]), T.RandomErasing(1.0, value="random")]),
     T.Compose([T.ToTensor(), T.ReverseChannels()]),
     T.ToTensor(),
+    T.Compose([T.AlternatingFlip(), T.ToTensor()]),
+    T.Compose([T.ToTensor(), T.RandomErasing(0.5), T.AlternatingFlip()]),
     # Steps in orders in which some of them cannot be put off.
     T.Compose([T.RandomHorizontalFlip(), T.RandomCrop((10, 12), padding=(1, 2, 3, 0), fill=9), T.ToTensor()]),
     T.Compose([T.RandomVerticalFlip(), T.Pad((0, 1, 2, 3), padding_mode="symmetric"), T.RandomCrop(9), T.ToTensor()]),
@@ -173,3 +175,12 @@ def test_a_transform_can_be_sent_to_a_worker_process(transform):
     sent = pickle.loads(pickle.dumps(transform))
     assert repr(sent) == repr(transform)
     assert transformed(sent, 0, 7) == transformed(transform, 0, 7)
+
+
+def test_an_alternating_flip_shows_each_image_either_way_in_two_epochs_and_starts_at_random():
+    plain, mirrored = PHOTO.tobytes(), PHOTO.transpose(Image.Transpose.FLIP_LEFT_RIGHT).tobytes()
+    seen = [[transformed(T.AlternatingFlip(), epoch, index)[1] for index in range(64)] for epoch in range(4)]
+    assert {each for epoch in seen for each in epoch} == {plain, mirrored}
+    flipped = [[each == mirrored for each in epoch] for epoch in seen]
+    assert flipped[0] == flipped[2] == [not each for each in flipped[1]] == [not each for each in flipped[3]]
+    assert 16 < sum(flipped[0]) < 48

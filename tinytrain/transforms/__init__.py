@@ -25,7 +25,7 @@ from tinytrain.transforms.conversion import (
 from tinytrain.transforms.cropping import CenterCrop, FiveCrop, RandomCrop, RandomResizedCrop, TenCrop
 from tinytrain.transforms.filters import GaussianBlur, RandomErasing
 from tinytrain.transforms.functional import InterpolationMode
-from tinytrain.transforms.geometry import Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
+from tinytrain.transforms.geometry import AlternatingFlip, Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
 from tinytrain.transforms.mixing import CutMix, MixUp
 from tinytrain.transforms.pipeline import BATCH_TRANSFORMS, TRANSFORMS, build_pipeline
 from tinytrain.transforms.policies import AutoAugmentPolicy
@@ -34,6 +34,7 @@ from tinytrain.transforms.warping import RandomAffine, RandomPerspective, Random
 __all__ = [
     "BATCH_TRANSFORMS",
     "TRANSFORMS",
+    "AlternatingFlip",
     "AugMix",
     "AutoAugment",
     "AutoAugmentPolicy",

@@ -107,6 +107,28 @@ class RandomHorizontalFlip(BatchTransform):
         return f"RandomHorizontalFlip(p={self.p})"
 
 
+class AlternatingFlip(BatchTransform):
+    """Mirror left and right in every second epoch: a random half of the images in the even ones, the others in the odd.
+
+    Of two epochs, each image is seen once either way, while a random flip repeats one of them half of the time. Not in
+    torchvision. Source: Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (2024), arXiv:2404.00498.
+    """
+
+    def __call__(self, img: AnyImage) -> AnyImage:
+        stream = current_stream()
+        return F.hflip(img) if (stream.lasting_uniform() < 0.5) != (stream.epoch % 2 == 1) else img
+
+    def on_batch(self, images: Array, stream: BatchStream) -> Array:
+        return _replace_rows(images, self._draw(stream), lambda chosen: chosen[..., ::-1])
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.can_turn() and gathering.turn(self._draw(stream), MIRRORED)
+
+    @staticmethod
+    def _draw(stream: BatchStream) -> np.ndarray:
+        return (stream.lasting_uniform() < 0.5) != (stream.epoch % 2 == 1)
+
+
 class RandomVerticalFlip(BatchTransform):
     """Turn upside down with probability `p`."""
 

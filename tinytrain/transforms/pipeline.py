@@ -32,7 +32,7 @@ from tinytrain.transforms.conversion import (
 )
 from tinytrain.transforms.cropping import CenterCrop, FiveCrop, RandomCrop, RandomResizedCrop, TenCrop
 from tinytrain.transforms.filters import GaussianBlur, RandomErasing
-from tinytrain.transforms.geometry import Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
+from tinytrain.transforms.geometry import AlternatingFlip, Pad, RandomHorizontalFlip, RandomVerticalFlip, Resize
 from tinytrain.transforms.mixing import CutMix, MixUp
 from tinytrain.transforms.warping import RandomAffine, RandomPerspective, RandomRotation
 
@@ -61,6 +61,7 @@ for _transform in (
     FiveCrop,
     TenCrop,
     RandomHorizontalFlip,
+    AlternatingFlip,
     RandomVerticalFlip,
     RandomRotation,
     RandomAffine,
