@@ -95,6 +95,11 @@ def cuda_device_count() -> int:
     return 0 if cuda_problem() else int(cupy().cuda.runtime.getDeviceCount())
 
 
+def memory_of(where: device) -> int:
+    """Return the bytes of memory that a GPU has."""
+    return int(cupy().cuda.Device(where.index or 0).mem_info[1])
+
+
 def require(where: device | str | int | None) -> device:
     """Return the device meant by `where` (None: the CPU), after checking that it is there.
 

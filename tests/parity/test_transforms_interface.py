@@ -17,12 +17,7 @@ from .oracle import torch
 theirs = pytest.importorskip("torchvision.transforms")
 theirs_functional = pytest.importorskip("torchvision.transforms.functional")
 
-NOT_COMPARED = (
-    "MixUp",
-    "CutMix",
-    "ReverseChannels",
-    "AlternatingFlip",
-)  # only in torchvision.transforms.v2, and ours alone
+NOT_COMPARED = ("MixUp", "CutMix", "ReverseChannels", "AlternatingFlip")  # only in torchvision's v2, and ours alone
 CLASSES = [name for name in ours.__all__ if name[0].isupper() and not name.isupper() and name not in NOT_COMPARED]
 FUNCTIONS = [name for name in ours.functional.__all__ if name != "InterpolationMode"]
 

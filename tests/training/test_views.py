@@ -9,9 +9,11 @@ from PIL import Image
 import tinytrain as tt
 import tinytrain.nn.functional as F
 from tinytrain import nn
+from tinytrain.datasets import ArrayDataset
 from tinytrain.errors import ConfigError
 from tinytrain.training.views import MeanOfViews, Views
 from tinytrain.transforms import CenterCrop, Compose, Normalize, TenCrop, ToTensor
+from tinytrain.utils.data import DataLoader
 
 IMAGE = Image.fromarray(np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3))
 
@@ -21,6 +23,16 @@ def test_flip_gives_the_image_and_its_mirror_image():
     views = Views(pipeline, "flip")(IMAGE).numpy()
     plain = pipeline(IMAGE).numpy()
     assert np.array_equal(views, np.stack([plain, plain[:, :, ::-1]]))
+
+
+def test_the_views_of_a_whole_batch_are_those_of_its_images():
+    views = Views(Compose([ToTensor(), Normalize([0.5], [0.5])]), "flip")
+    images = np.random.default_rng(0).integers(0, 256, (5, 6, 8, 3), np.uint8)
+    dataset = ArrayDataset(images, [0] * 5, ["a"], transform=views)
+    (batch, _) = next(iter(DataLoader(dataset, 3)))
+    assert np.array_equal(batch.numpy(), np.stack([views(Image.fromarray(image)).numpy() for image in images[:3]]))
+    assert dataset.whole_batch_problem() is None
+    assert not Views(Compose([CenterCrop(4), ToTensor()]), "ten_crop").has_batch
 
 
 @pytest.mark.parametrize(("augmentation", "count"), [("five_crop", 5), ("ten_crop", 10)])

@@ -12,6 +12,7 @@ from tinytrain import nn
 from tinytrain.config.layers import build_layers
 from tinytrain.config.origins import Origins, place_of
 from tinytrain.config.problems import placed
+from tinytrain.config.residence import Residence
 from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
@@ -196,9 +197,13 @@ def build_loaders(config: Config, splits: Splits) -> tuple[DataLoader, DataLoade
     mixing = None
     if section.mixup_alpha is not None or section.cutmix_alpha is not None:
         mixing = MixingCollate(len(splits.classes), mixup_alpha=section.mixup_alpha, cutmix_alpha=section.cutmix_alpha)
-    train = build_loader(config, splits.train, shuffle=True, drop_last=config.data.drop_last, collate_fn=mixing)
+    residence = Residence(config, require(config.device))
+    train = build_loader(
+        config, splits.train, shuffle=True, drop_last=config.data.drop_last, collate_fn=mixing, residence=residence
+    )
     val, test = (
-        None if part is None else build_loader(config, part, shuffle=False) for part in (splits.val, splits.test)
+        None if part is None else build_loader(config, part, shuffle=False, residence=residence)
+        for part in (splits.val, splits.test)
     )
     return train, val, test
 
@@ -210,6 +215,7 @@ def build_loader(
     shuffle: bool,
     drop_last: bool = False,
     collate_fn: Callable[[Any], Any] | None = None,
+    residence: Residence | None = None,
 ) -> DataLoader:
     """Return the loader of one split.
 
@@ -219,15 +225,19 @@ def build_loader(
         shuffle: whether the order is another one in every epoch.
         drop_last: whether a shorter last batch is left out.
         collate_fn: makes a batch of samples; None: stacks them.
+        residence: of the whole config, which must be kept to; None: a split by itself, which stays on the device if it
+            can.
     """
+    placed_set = (residence or Residence(config, require(config.device))).place(dataset, must=residence is not None)
+    workers = config.data.workers if placed_set is None else 0
     return DataLoader(
-        dataset,
+        dataset if placed_set is None else placed_set,
         config.data.batch_size,
         shuffle=shuffle,
         drop_last=drop_last,
-        num_workers=config.data.workers,
+        num_workers=workers,
         collate_fn=collate_fn,
-        persistent_workers=config.data.workers > 0,
+        persistent_workers=workers > 0,
         seed=config.seed,
         skip_damaged=config.data.on_error == "skip",
     )

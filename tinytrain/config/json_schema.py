@@ -146,7 +146,7 @@ def _described(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(_described(each, definitions) for each in schema["anyOf"])
     if "enum" in schema:
-        return " or ".join(f"`{value}`" for value in schema["enum"])
+        return " or ".join(f"`{value if isinstance(value, str) else flow(value)}`" for value in schema["enum"])
     if "const" in schema:
         return f"`{schema['const']}`"
     words = {

@@ -119,7 +119,7 @@ def _expectation(one: ErrorDetails) -> str:
         word, limit = _BOUNDS[kind]
         return f"expected a number {word} {context[limit]}, found {found}"
     if kind == "literal_error":
-        return f"expected {context['expected']}, found {found}"
+        return f"expected {context['expected'].replace('True', 'true').replace('False', 'false')}, found {found}"
     if kind == "value_error":
         return f"{context['error']}, found {found}"
     return f"{found} is not possible here"

@@ -22,6 +22,7 @@ HARMLESS = {
     "data.root",
     "data.download",
     "data.workers",
+    "data.resident",
     "data.cache",
     "train.epochs",
     "train.log_every",

@@ -93,6 +93,13 @@ class DataSection(Section):
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that load batches; 0: the training process itself. The result is the same."""
 
+    resident: Literal["auto", True, False] = "auto"
+    """Whether all images lie in the memory of the device, where batches are cut out of them and augmented.
+
+    It needs images of one size and transforms that work on whole batches; workers are not started then. auto: on a GPU,
+    where the data set lies in memory anyway and takes a quarter of the GPU's at most. The result is the same.
+    """
+
     cache: Literal["ram"] | None = None
     """Where the images of files stay once they are decoded: ram, up to 2 GiB in each process. null: nowhere."""
 

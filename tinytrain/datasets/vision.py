@@ -174,7 +174,7 @@ class ArrayDataset(VisionDataset):
             return None
         steps = self.transform.transforms if isinstance(self.transform, Compose) else [self.transform]
         names = [type(step).__name__ for step in steps if steps_in_a_row([step]) is None]
-        return f"{' and '.join(names) or 'the pipeline'} works on one image at a time"
+        return f"{' and '.join(names) or 'the pipeline'} work{'' if len(names) > 1 else 's'} on one image at a time"
 
     def load_batch(self, indices: Sequence[int], streams: BatchStream) -> list[Tensor] | None:
         """Return a collated batch made in array code, or None where the transforms have no such form.

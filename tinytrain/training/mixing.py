@@ -36,5 +36,9 @@ class MixingCollate:
 
     def __call__(self, samples: Sequence[Any]) -> tuple[Tensor, Tensor]:
         """Return images (n, c, h, w) and labels (n, num_classes), each row a distribution."""
-        images, labels = default_collate(list(samples))
+        return self.after_collation(default_collate(list(samples)))
+
+    def after_collation(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Mix a batch that is collated already; the loader gives one where the data set makes whole batches."""
+        images, labels = batch
         return self.mix(images, labels)

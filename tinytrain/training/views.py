@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
+
 from tinytrain import nn
+from tinytrain.device import Array, array_module
 from tinytrain.errors import ConfigError
 from tinytrain.ops.joining import stack
 from tinytrain.ops.softmax import softmax
+from tinytrain.random_streams import BatchStream
 from tinytrain.tensor import Tensor
 from tinytrain.transforms import CenterCrop, Compose, FiveCrop, TenCrop
 from tinytrain.transforms import functional as F
@@ -48,6 +52,16 @@ class Views:
     def __call__(self, image: Any) -> Tensor:
         """Return the views of an image."""
         return stack([self._after(view) for view in self._split(self._before(image))])
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether `batch` can be used; as of `transforms/batch.py`."""
+        return self._split is _with_mirror_image and self._before.has_batch
+
+    def batch(self, images: Array, rows: np.ndarray, streams: BatchStream) -> Array:
+        """Return the views of some of many images, (n, v, c, h, w)."""
+        plain = self._before.batch(images, rows, streams)
+        return array_module(plain).stack([plain, plain[..., ::-1]], axis=1)
 
 
 class MeanOfViews(nn.Module):

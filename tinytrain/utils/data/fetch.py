@@ -55,7 +55,8 @@ class Fetcher:
 
     Args:
         dataset: map-style or iterable.
-        collate_fn: from a list of samples to a batch, or from one sample to itself.
+        collate_fn: from a list of samples to a batch, or from one sample to itself. One that changes what
+            `default_collate` makes may say how, as a method `after_collation(batch)`: it then gets whole batches, too.
         batched: whether a task is a list of samples.
         drop_last: for iterable datasets: leave out a shorter last batch.
         skip_damaged: leave out samples that raise DataError instead of raising it.
@@ -85,16 +86,25 @@ class Fetcher:
             return self._from_stream(task)
         if not self.batched:
             return self._collated(task, *self._load_all(task, [task.key]))
-        if self.collate_fn is default_collate:
-            load_batch = batch_loader(self.dataset)
-            if load_batch is not None:
-                whole = load_batch(task.key, BatchStream(task.seed, task.epoch, _stream_indices(task.key)))
-                if whole is not None:
-                    return Fetched(whole)
+        whole = self._load_whole(task)
+        if whole is not None:
+            return whole
         if _gives_many(self.dataset):
             with sample_stream(task.seed, task.epoch, BATCH_INDEX + task.number):
                 return self._collated(task, self.dataset.__getitems__(task.key), [])
         return self._collated(task, *self._load_all(task, task.key))
+
+    def _load_whole(self, task: Task) -> Fetched | None:
+        """Return a batch that the dataset makes in one go, None where it makes none or is not asked."""
+        after_collation = getattr(self.collate_fn, "after_collation", None)
+        load_batch = batch_loader(self.dataset)
+        if load_batch is None or (self.collate_fn is not default_collate and after_collation is None):
+            return None
+        whole = load_batch(task.key, BatchStream(task.seed, task.epoch, _stream_indices(task.key)))
+        if whole is None or after_collation is None:
+            return None if whole is None else Fetched(whole)
+        with sample_stream(task.seed, task.epoch, BATCH_INDEX + task.number):
+            return Fetched(after_collation(whole))
 
     def _tell(self, position: int) -> None:
         if self.progress is not None:
