@@ -18,7 +18,8 @@ torchvision = pytest.importorskip("torchvision")
 import tinytrain as tt  # noqa: E402
 from tinytrain import models  # noqa: E402
 
-OURS_ALONE = {"cnn", "lenet5", "mobilenet_v1", *(f"cifar_resnet{depth}" for depth in (20, 32, 44, 56, 110))}
+DEPTHS = (20, 32, 44, 56, 110)
+OURS_ALONE = {"cnn", "cifar_fast", "lenet5", "mobilenet_v1", *(f"cifar_resnet{depth}" for depth in DEPTHS)}
 NAMED = sorted(set(models.MODELS) - OURS_ALONE)
 SIDES = {  # of the images by family, where 32 pixels are too few or leave a normalisation maps of one pixel
     "alexnet": 63,

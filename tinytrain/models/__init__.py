@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tinytrain.models.alexnet import AlexNet, alexnet
+from tinytrain.models.cifar_fast import CifarFast, cifar_fast
 from tinytrain.models.cifar_resnet import (
     CifarResNet,
     cifar_resnet20,

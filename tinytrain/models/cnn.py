@@ -66,9 +66,9 @@ class CNN(nn.Module):
         expansion: int = 1,
     ):
         super().__init__()
-        _check_choice("conv", conv, CONVOLUTIONS)
-        _check_choice("norm", norm, NORMS)
-        _check_choice("activation", activation, ACTIVATIONS)
+        check_choice("cnn", "conv", conv, CONVOLUTIONS)
+        check_choice("cnn", "norm", norm, NORMS)
+        check_choice("cnn", "activation", activation, ACTIVATIONS)
         if not widths or len(widths) != len(strides):
             raise ConfigError(
                 f"model cnn: `widths` and `strides` must have as many entries, one at least; "
@@ -134,8 +134,9 @@ def _groups(channels: int) -> int:
     return next(groups for groups in range(min(32, channels), 0, -1) if channels % groups == 0)
 
 
-def _check_choice(option: str, value: str, known: Collection[str]) -> None:
+def check_choice(model: str, option: str, value: str, known: Collection[str]) -> None:
+    """Raise ConfigError unless an option of a model is one of the known words."""
     if value not in known:
         raise ConfigError(
-            f"model cnn: `{option}` must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}"
+            f"model {model}: `{option}` must be one of {', '.join(known)}; got {value!r}{did_you_mean(value, known)}"
         )
