@@ -156,6 +156,12 @@ def test_one_cycle_keeps_the_proportions_of_groups():
     assert [group["lr"] for group in groups] == pytest.approx([0.1, 0.01])
 
 
+@pytest.mark.parametrize("group", [{"lr_scale": 0.1}, {"prefix": "", "lr_scale": 2.0}])
+def test_a_group_names_parameters(group: dict[str, Any]):
+    with pytest.raises(ConfigError, match=r"train\.optimizer\.groups\.0: expected a `prefix`, a `suffix` or both"):
+        config_from_values(values(train={"optimizer": {"name": "sgd", "lr": 0.1, "groups": [group]}}))
+
+
 def test_early_stopping_needs_a_validation_set():
     config = config_from_values(
         {**values(train={"early_stopping": {"patience": 1}}), "data": {"dataset": "digits", "val_fraction": 0.0}}

@@ -17,7 +17,7 @@ from tinytrain.training import Events, Experiment
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.freezing import Freezing
 from tinytrain.training.mixing import MixingCollate
-from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.parameter_groups import RateScale, parameter_groups
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.step import learn
 from tinytrain.utils.data import DataLoader, TensorDataset
@@ -38,7 +38,7 @@ def frozen() -> Experiment:
 
 def grouped() -> Experiment:
     model = network()
-    groups = parameter_groups(model, 0.1, scales={"0": 0.1}, decay_norm_and_bias=False)
+    groups = parameter_groups(model, 0.1, scales=[RateScale(0.1, "0")], decay_norm_and_bias=False)
     return experiment(model, optimizer=SGD(groups, lr=0.1, momentum=0.9, weight_decay=1e-3))
 
 

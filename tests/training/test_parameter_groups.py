@@ -6,7 +6,8 @@ import pytest
 
 import tinytrain as tt
 from tinytrain import nn
-from tinytrain.training.parameter_groups import block_numbers, parameter_groups
+from tinytrain.errors import ConfigError
+from tinytrain.training.parameter_groups import RateScale, block_numbers, parameter_groups
 
 
 def network() -> nn.Sequential:
@@ -18,13 +19,39 @@ def network() -> nn.Sequential:
 
 def test_groups_scale_the_rate_by_the_longest_prefix():
     model = network()
-    groups = parameter_groups(model, 0.5, scales={"0": 0.1, "0.1": 0.2})
+    groups = parameter_groups(model, 0.5, scales=[RateScale(0.1, "0"), RateScale(0.2, "0.1")])
     assert [(group["lr"], len(group["params"])) for group in groups] == [
         (0.5, 2),
         (pytest.approx(0.1), 2),
         (pytest.approx(0.05), 1),
     ]
     assert groups[2]["params"][0] is model[0][0].weight
+
+
+def test_a_suffix_ends_where_a_name_begins_and_may_go_with_a_prefix():
+    model = network()
+    groups = parameter_groups(model, 1.0, scales=[RateScale(3.0, suffix="bias"), RateScale(5.0, "2", "bias")])
+    assert [(group["lr"], [id(p) for p in group["params"]]) for group in groups] == [
+        (5.0, [id(model[2].bias)]),
+        (3.0, [id(model[0][1].bias)]),
+        (1.0, [id(model[0][0].weight), id(model[0][1].weight), id(model[2].weight)]),
+    ]
+    assert not RateScale(1.0, suffix="ias").fits("2.bias")
+
+
+def test_parameters_with_a_rate_of_zero_do_not_learn():
+    model = network()
+    (group,) = parameter_groups(model, 1.0, scales=[RateScale(0.0, "0.0"), RateScale(0.0, suffix="bias")])
+    assert [id(p) for p in group["params"]] == [id(model[0][1].weight), id(model[2].weight)]
+    assert [p.requires_grad for p in model.parameters()] == [False, True, False, True, False]
+
+
+def test_a_suffix_that_fits_nothing_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        parameter_groups(network(), 1.0, scales=[RateScale(2.0, "0", "scale")])
+    assert str(caught.value) == (
+        "no parameter's name begins with '0' and ends with 'scale'. The last ones: 0.1.bias, 2.weight, 2.bias"
+    )
 
 
 def test_no_decay_is_for_everything_of_one_dimension():

@@ -28,7 +28,7 @@ from tinytrain.optim.schedules import SCHEDULES, Schedule
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.mixing import MixingCollate
-from tinytrain.training.parameter_groups import parameter_groups
+from tinytrain.training.parameter_groups import RateScale, parameter_groups
 from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
@@ -273,7 +273,7 @@ def build_optimizer(config: Config, model: nn.Module) -> Optimizer:
         groups = parameter_groups(
             model,
             section.arguments["lr"],
-            scales={group.prefix: group.lr_scale for group in section.groups},
+            scales=[RateScale(group.lr_scale, group.prefix or "", group.suffix or "") for group in section.groups],
             layer_decay=section.layer_decay,
             decay_norm_and_bias=section.decay_norm_and_bias,
         )

@@ -156,11 +156,20 @@ class ModelSection(Section):
 class GroupSection(Section):
     """Parameters with a learning rate of their own."""
 
-    prefix: str
-    """Beginning of their names, as in `features` or `layer4.0`; the longest that fits counts."""
+    prefix: str | None = None
+    """Beginning of their names, as in `features` or `layer4.0`. null: any."""
+
+    suffix: str | None = None
+    """End of their names, as in `norm.bias`. null: any. Where several groups fit, the longest names count."""
 
     lr_scale: float = Field(ge=0)
-    """Factor of the optimizer's learning rate."""
+    """Factor of the optimizer's learning rate; 0: they do not learn."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> GroupSection:
+        if not self.prefix and not self.suffix:
+            raise ValueError("expected a `prefix`, a `suffix` or both")
+        return self
 
 
 class OptimizerSection(Component):
@@ -170,7 +179,7 @@ class OptimizerSection(Component):
     """Which one: a name that `tinytrain list optimizers` prints."""
 
     groups: list[GroupSection] = Field(default_factory=list)
-    """Learning rates of parts of the network, as in [{prefix: features, lr_scale: 0.1}]."""
+    """Learning rates of parts of the network, as in [{prefix: layer1, lr_scale: 0.1}, {suffix: bias, lr_scale: 2}]."""
 
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Factor of the learning rate for each block further from the output: 1 learns evenly, 0.7 mostly at the end."""

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tinytrain import nn
+from tinytrain.errors import ConfigError
 from tinytrain.training.names import check_prefixes, lies_under
+
+
+@dataclass(frozen=True)
+class RateScale:
+    """A factor of the learning rate of some parameters.
+
+    Args:
+        scale: the factor; parameters with 0 do not learn, and have no gradient.
+        prefix: beginning of their names, as in `features`.
+        suffix: end of their names, as in `norm.bias`.
+    """
+
+    scale: float
+    prefix: str = ""
+    suffix: str = ""
+
+    def fits(self, name: str) -> bool:
+        """Return whether a parameter is meant."""
+        begins = not self.prefix or lies_under(name, [self.prefix])
+        return begins and (not self.suffix or f".{name}".endswith(f".{self.suffix}"))
+
+    def check(self, model: nn.Module) -> None:
+        """Raise ConfigError where no parameter of a network is meant."""
+        if self.prefix:
+            check_prefixes(model, [self.prefix])
+        names = [name for name, _ in model.named_parameters()]
+        if not any(map(self.fits, names)):
+            begins = f"begins with {self.prefix!r} and " if self.prefix else ""
+            raise ConfigError(
+                f"no parameter's name {begins}ends with {self.suffix!r}",
+                remedy=f"The last ones: {', '.join(names[-3:])}",
+            )
 
 
 def parameter_groups(
     model: nn.Module,
     lr: float,
     *,
-    scales: Mapping[str, float] | None = None,
+    scales: Sequence[RateScale] = (),
     layer_decay: float = 1.0,
     decay_norm_and_bias: bool = True,
 ) -> list[dict[str, Any]]:
@@ -22,26 +56,30 @@ def parameter_groups(
     Args:
         model: the network.
         lr: learning rate where nothing scales it.
-        scales: factors of the rate by the beginning of a parameter's name; the longest that fits counts.
+        scales: factors of the rate by names; of those that fit, that with the longest prefix and suffix counts.
         layer_decay: a further factor for every block that lies between a parameter's own and the last one
             (Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018, section 3.2).
         decay_norm_and_bias: whether `weight_decay` acts on parameters of one dimension at most, too: biases, and
             scales and shifts of normalisation.
 
     Returns:
-        Dicts with `params`, `lr`, `lr_scale` and, where it does not act, `weight_decay`.
+        Dicts with `params`, `lr`, `lr_scale` and, where it does not act, `weight_decay`. Parameters whose factor is 0
+        are in none, and need no gradient any more.
 
     Raises:
-        ConfigError: a name in `scales` fits no parameter.
+        ConfigError: one of `scales` fits no parameter.
     """
-    scales = scales or {}
-    check_prefixes(model, list(scales))
+    for each in scales:
+        each.check(model)
     blocks = block_numbers(model)
     last = max(blocks.values(), default=0)
     members: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        fitting = [prefix for prefix in scales if lies_under(name, [prefix])]
-        scale = scales[max(fitting, key=len)] if fitting else 1.0
+        fitting = [each for each in scales if each.fits(name)]
+        scale = max(fitting, key=lambda each: len(each.prefix + each.suffix)).scale if fitting else 1.0
+        if scale == 0:
+            parameter.requires_grad_(False)
+            continue
         scale *= layer_decay ** (last - blocks[name])
         decays = decay_norm_and_bias or parameter.ndim > 1
         members.setdefault((scale, decays), []).append(parameter)
