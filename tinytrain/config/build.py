@@ -16,7 +16,7 @@ from tinytrain.config.residence import Residence
 from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
-from tinytrain.datasets.samples import labels_of
+from tinytrain.datasets.samples import labels_of, retransformed
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, DataError
 from tinytrain.generator import manual_seed
@@ -32,8 +32,9 @@ from tinytrain.training.parameter_groups import RateScale, parameter_groups
 from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
+from tinytrain.training.whitening import whiten
 from tinytrain.transforms import build_pipeline
-from tinytrain.utils.data import DataLoader
+from tinytrain.utils.data import DataLoader, Subset
 
 
 def build_experiment(config: Config) -> Experiment:
@@ -89,6 +90,7 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
 
     manual_seed(config.seed)
     model = build_model(config.model, num_classes=len(splits.classes), input_shape=input_shape, origins=origins)
+    set_first_filters(config, model, splits.train)
     model.to(device)
     with placed(("train", "loss"), origins):
         weighted = with_class_weights(config.train.loss.arguments, labels_of(splits.train), len(splits.classes))
@@ -264,6 +266,26 @@ def build_model(
             return build_layers(section.layers, num_classes=num_classes, input_shape=input_shape, origins=origins)
         builder = MODELS.find(str(section.name))
         return builder(num_classes=num_classes, in_channels=input_shape[0], **section.arguments)
+
+
+def set_first_filters(config: Config, model: nn.Module, train: Any) -> None:
+    """Set the filters of the layer that `train.whitening` names, if it names one.
+
+    Args:
+        config: resolved.
+        model: on the CPU; changed in place.
+        train: the training images.
+    """
+    section = config.train.whitening
+    if section is None:
+        return
+    steps = plain_values(config.transforms)["eval"]
+    plain = retransformed(train, build_pipeline(steps, place=place_of(("transforms", "eval"), config.origins)))
+    count = min(section.images, len(plain))
+    part: Subset[Any] = Subset(plain, [i * len(plain) // count for i in range(count)])
+    loader = DataLoader(part, config.data.batch_size, skip_damaged=config.data.on_error == "skip")
+    with placed(("train", "whitening"), config.origins):
+        whiten(model, section.layer, (images for images, _ in loader), eps=section.eps)
 
 
 def build_optimizer(config: Config, model: nn.Module) -> Optimizer:

@@ -205,6 +205,19 @@ class LossSection(Component):
     """Which one: a name that `tinytrain list losses` prints."""
 
 
+class WhiteningSection(Section):
+    """First filters that make the patches of the training images white, computed before anything is learned."""
+
+    layer: str
+    """Name of a convolution that reads the images, with a filter and its negative for each value of a patch."""
+
+    images: PositiveInt = 5000
+    """Training images, spread evenly over the set, whose patches are looked at, as `transforms.eval` gives them."""
+
+    eps: PositiveFloat = 5e-4
+    """Added to the variances by whose roots filters are divided: what is almost the same everywhere stays small."""
+
+
 class EarlyStoppingSection(Section):
     """When a training ends before its last epoch."""
 
@@ -234,6 +247,9 @@ class TrainSection(Section):
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()
     loss: LossSection = LossSection()
+
+    whitening: WhiteningSection | None = None
+    """Filters to begin with in the first convolution. null: the network's own first values."""
 
     clip_grad_norm: PositiveFloat | None = None
     """Largest Euclidean norm of all gradients together; longer ones are scaled down. null: no limit."""

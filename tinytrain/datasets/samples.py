@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,14 @@ from tinytrain.utils.data import Subset
 
 def untransformed(dataset: Any) -> Any:
     """Return a set of the same samples as they are read, before any transform."""
+    return retransformed(dataset, None)
+
+
+def retransformed(dataset: Any, transform: Callable[[Any], Any] | None) -> Any:
+    """Return a set of the same samples through another transform."""
     if isinstance(dataset, Subset):
-        return Subset(untransformed(dataset.dataset), dataset.indices)
-    return dataset.with_transform(None)
+        return Subset(retransformed(dataset.dataset, transform), dataset.indices)
+    return dataset.with_transform(transform)
 
 
 def transform_of(dataset: Any) -> Any:

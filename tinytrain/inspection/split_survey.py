@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.datasets import ArrayDataset
-from tinytrain.datasets.samples import labels_of, sample_name, transform_of, untransformed
+from tinytrain.datasets.samples import labels_of, retransformed, sample_name, transform_of, untransformed
 from tinytrain.device import CPU, move
 from tinytrain.errors import DataError
 from tinytrain.random_streams import BatchStream, sample_stream
@@ -189,17 +189,11 @@ def _measure(survey: SplitSurvey, values: Callable[[], np.ndarray]) -> None:
 
 def _batch(dataset: Any, positions: list[int], through: Any) -> np.ndarray:
     """Return images after `through`: (n, c, h, w), in array code where it has that form."""
-    measured = _retransformed(dataset, through)
+    measured = retransformed(dataset, through)
     whole = measured.load_batch(positions, BatchStream(0, 0, positions))
     if whole is not None:
         return move(whole[0].array, CPU)
     return np.stack([move(measured[position][0].array, CPU) for position in positions])
-
-
-def _retransformed(dataset: Any, transform: Any) -> Any:
-    if isinstance(dataset, Subset):
-        return Subset(_retransformed(dataset.dataset, transform), dataset.indices)
-    return dataset.with_transform(transform)
 
 
 def _fingerprint(image: Image.Image) -> bytes:
