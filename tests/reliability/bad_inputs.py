@@ -78,6 +78,12 @@ def _configs() -> Iterator[BadInput]:
         ("a value that is no number", SMALL + "seed: .nan\n"),
         ("an unknown key", SMALL + "sed: 1\n"),
         ("a network beyond any memory", SMALL.replace("[4]", "[4000000000000]")),
+        (
+            "whole batches through a step for single images",
+            SMALL.replace("digits", "digits, resident: true")
+            + "transforms: {train: [{ColorJitter: {contrast: 0.1}}, ToTensor]}\n",
+        ),
+        ("whitening of a layer that is none", SMALL.replace("1}", "1, whitening: {layer: conv}}")),
     ]:
         yield BadInput("Configs", what, written(content))
 
