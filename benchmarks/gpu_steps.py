@@ -170,7 +170,6 @@ def _captured(network: Network, batch: int, precision: str) -> Step:
         RuntimeError: it is not captured; the message says why.
     """
     from tinytrain.training.capture import Steps
-
     from tinytrain.training.metrics import Meter
 
     x, y = network.data(batch)

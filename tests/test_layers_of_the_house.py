@@ -23,7 +23,7 @@ FLOORS: list[list[set[str]]] = [
     [{"inspection"}],  # the summary of a run tells its parameters and multiply-adds
     [{"models"}],  # a model knows its public weights
     [{"weights"}, {"datasets"}],
-    [{"transforms"}, {"utils"}],
+    [{"transforms"}, {"utils"}, {"amp"}],
     [{"nn"}, {"optim"}, {"linalg"}, {"cuda"}],
     [{"ops"}],
     [{"generator"}],

@@ -1,6 +1,7 @@
 """Element types: PyTorch's names and promotion rules over NumPy's types.
 
-There is no bfloat16 and no complex type: NumPy has no bfloat16, and image classifiers need neither.
+NumPy has no bfloat16; that of `ml_dtypes` is loaded when somebody first asks for it. There is no complex type: image
+classifiers need none.
 """
 
 from __future__ import annotations
@@ -9,8 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.errors import UsageError
+
 KINDS = {"b": 0, "u": 1, "i": 1, "f": 2}
 """NumPy's kind letters as promotion categories: bool below integers below floats."""
+
+FLOATS = "fV"
+"""NumPy's kind letters of floats: `V` is that of `ml_dtypes`' bfloat16; tensors hold nothing else of that kind."""
 
 
 class dtype:
@@ -29,6 +35,9 @@ class dtype:
 
     def __init__(self, name: str):
         self.name = name
+        if name == "bfloat16":
+            self.itemsize, self.is_floating_point, self.kind = 2, True, KINDS["f"]
+            return
         self.numpy = np.dtype(name)
         self.itemsize = self.numpy.itemsize
         self.is_floating_point = self.numpy.kind == "f"
@@ -37,7 +46,14 @@ class dtype:
     @property
     def is_signed(self) -> bool:
         """Whether it can hold negative values."""
-        return self.numpy.kind in "fi"
+        return self.is_floating_point or self.numpy.kind == "i"
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute != "numpy":
+            raise AttributeError(f"a dtype has no attribute {attribute!r}")
+        self.numpy = _load(self.name)
+        _BY_NUMPY[self.numpy] = self
+        return self.numpy
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -53,13 +69,15 @@ int16 = short = dtype("int16")
 int32 = dtype("int32")
 int64 = long = dtype("int64")
 float16 = half = dtype("float16")
+bfloat16 = dtype("bfloat16")
 float32 = dtype("float32")
 float64 = double = dtype("float64")
 
-ALL = (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
-_BY_NUMPY = {each.numpy: each for each in ALL}
+ALL = (bool_, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
+_BY_NUMPY = {each.numpy: each for each in ALL if each is not bfloat16}
 _BY_NAME = {each.name: each for each in ALL}
 _default = float32
+_matmul_precision = "highest"
 
 
 def from_numpy_dtype(numpy_dtype: Any) -> dtype:
@@ -71,6 +89,8 @@ def from_numpy_dtype(numpy_dtype: Any) -> dtype:
     found = _BY_NUMPY.get(numpy_dtype)
     if found is None:
         found = _BY_NUMPY.get(np.dtype(numpy_dtype).newbyteorder("="))
+    if found is None and np.dtype(numpy_dtype).name == "bfloat16":
+        found = bfloat16
     if found is None:
         names = ", ".join(each.name for each in reversed(ALL))
         raise TypeError(f"can't convert np.ndarray of type {np.dtype(numpy_dtype)}. The supported types are: {names}")
@@ -94,6 +114,27 @@ def as_dtype(value: Any) -> dtype:
     if isinstance(value, str) and value in _BY_NAME:
         return _BY_NAME[value]
     raise TypeError(f"dtype must be one of {', '.join(_BY_NAME)}; got {value!r}")
+
+
+def get_float32_matmul_precision() -> str:
+    """Return how exactly a GPU multiplies matrices of float32, convolutions too: `highest`, `high` or `medium`."""
+    return _matmul_precision
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Set how exactly a GPU multiplies matrices of float32; in PyTorch, convolutions have a switch of their own.
+
+    Args:
+        precision: `highest`: in float32. `high` and `medium`: operands may be rounded to TF32, which has float32's
+            range and 11 significant bits; sums are float32.
+
+    Raises:
+        RuntimeError: it is none of the three.
+    """
+    global _matmul_precision
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(f"expected one of highest, high, medium as float32 matmul precision; got {precision!r}")
+    _matmul_precision = precision
 
 
 def get_default_dtype() -> dtype:
@@ -122,6 +163,9 @@ def promote_types(first: dtype, second: dtype) -> dtype:
         return first
     if first.kind < second.kind == 2:
         return second
+    if bfloat16 in (first, second):  # half of its bits are not float16's, and NumPy knows no rule for the two
+        other = second if first is bfloat16 else first
+        return float32 if other is float16 else other
     return _BY_NUMPY[np.promote_types(first.numpy, second.numpy)]
 
 
@@ -145,7 +189,7 @@ class finfo:
     """
 
     def __init__(self, type: dtype | None = None):
-        limits = np.finfo((type or _default).numpy)
+        limits = limits_of((type or _default).numpy)
         self.dtype = limits.dtype.name
         self.bits = limits.bits
         self.eps, self.min, self.max = float(limits.eps), float(limits.min), float(limits.max)
@@ -155,6 +199,36 @@ class finfo:
     def __repr__(self) -> str:
         names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
         return f"finfo({', '.join(f'{name}={getattr(self, name):g}' for name in names)}, dtype={self.dtype})"
+
+
+def is_low(numpy_dtype: Any) -> bool:
+    """Return whether a NumPy type is a float of 16 bits, which sums and products of many numbers need more than."""
+    return bool(numpy_dtype.itemsize == 2 and numpy_dtype.kind in FLOATS)
+
+
+def limits_of(numpy_dtype: Any) -> Any:
+    """Return the limits of a floating NumPy type as `numpy.finfo` does, also of bfloat16."""
+    if numpy_dtype.kind == "f":
+        return np.finfo(numpy_dtype)
+    import ml_dtypes
+
+    return ml_dtypes.finfo(numpy_dtype)
+
+
+def _load(name: str) -> Any:
+    """Return the NumPy type that `ml_dtypes` has under a name.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise UsageError(
+            f"{name} needs the package ml_dtypes, which is missing",
+            remedy="pip install 'tinytrain[bf16]' (part of [cuda12] and [cuda13], too)",
+        ) from error
+    return np.dtype(getattr(ml_dtypes, name))
 
 
 def iinfo(type: dtype) -> np.iinfo:

@@ -24,6 +24,7 @@ import numpy as np
 
 from tinytrain.bits import MersenneTwister, SplitMix
 from tinytrain.device import CPU, Array, device, module_of, move, number_of, require
+from tinytrain.dtypes import FLOATS, is_low
 from tinytrain.random_streams import seed_process_stream
 from tinytrain.tensor import Tensor, share
 
@@ -42,7 +43,7 @@ __all__ = [
 _DEFAULT_SEED = 67280421310721  # of a generator nobody has seeded; torch's
 _WIDE_RANGE = 1 << 28  # integer ranges from here on take 64-bit words
 _LONG_PERMUTATION = (1 << 32) // 20  # permutations from here on take 64-bit words
-_DIGITS = {"float16": 11, "float32": 24, "float64": 53}  # bits of a significand
+_DIGITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}  # bits of a significand
 
 
 class Generator:
@@ -116,7 +117,7 @@ class Generator:
 
         Args:
             shape: of the array returned.
-            dtype: a floating NumPy dtype; float16 is drawn as float32 and rounded.
+            dtype: a floating NumPy dtype; 16 bits are drawn as float32 and rounded.
             low: the smallest value possible.
             high: the bound that is not reached.
 
@@ -159,7 +160,7 @@ class Generator:
         else:
             work = _work_dtype(dtype)
             whole = count // 16 * 16
-            units = self._unit(whole if dtype == np.float16 else count, work)  # as PyTorch spends its words
+            units = self._unit(whole if is_low(dtype) else count, work)  # as PyTorch spends its words
             numbers = _box_muller(units[:whole], self._source.xp)
             if count % 16:
                 last = _box_muller(self._unit(16, work), self._source.xp)
@@ -306,7 +307,7 @@ def _work_dtype(dtype: np.dtype) -> np.dtype:
 
 def _full_span(dtype: np.dtype) -> int:
     """Count of the integers from 0 up that a dtype represents without gaps."""
-    if dtype.kind == "f":
+    if dtype.kind in FLOATS:
         return (1 << _DIGITS[dtype.name]) + 1
     return 2 if dtype.kind == "b" else int(np.iinfo(dtype).max) + 1
 

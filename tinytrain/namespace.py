@@ -13,8 +13,8 @@ from tinytrain.autograd import (
     set_grad_enabled,
 )
 from tinytrain.device import device
-from tinytrain.dtypes import bool_ as bool
 from tinytrain.dtypes import (
+    bfloat16,
     can_cast,
     double,
     dtype,
@@ -23,6 +23,7 @@ from tinytrain.dtypes import (
     float32,
     float64,
     get_default_dtype,
+    get_float32_matmul_precision,
     half,
     iinfo,
     int8,
@@ -32,9 +33,11 @@ from tinytrain.dtypes import (
     long,
     promote_types,
     set_default_dtype,
+    set_float32_matmul_precision,
     short,
     uint8,
 )
+from tinytrain.dtypes import bool_ as bool
 from tinytrain.dtypes import float32 as float
 from tinytrain.dtypes import int32 as int
 from tinytrain.generator import (
@@ -47,10 +50,19 @@ from tinytrain.generator import (
     set_rng_state,
 )
 from tinytrain.ops import *
+from tinytrain.ops.autocasting import (
+    autocast,
+    clear_autocast_cache,
+    get_autocast_dtype,
+    is_autocast_available,
+    is_autocast_cache_enabled,
+    is_autocast_enabled,
+)
 from tinytrain.ops.common import result_type
 from tinytrain.ops.copying import CHANNELS_LAST as channels_last
 from tinytrain.ops.copying import CONTIGUOUS as contiguous_format
 from tinytrain.ops.copying import PRESERVE as preserve_format
+from tinytrain.optim.grad_scaler import GradScaler
 from tinytrain.printing import set_printoptions
 from tinytrain.tensor import Size, Tensor
 

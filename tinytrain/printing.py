@@ -12,6 +12,7 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import CPU, move
+from tinytrain.dtypes import FLOATS
 
 if TYPE_CHECKING:
     from tinytrain.tensor import Tensor
@@ -181,7 +182,7 @@ class _Words:
     """
 
     def __init__(self, array: np.ndarray):
-        self.is_float = array.dtype.kind == "f"
+        self.is_float = array.dtype.kind in FLOATS
         shown = array.ravel()
         if self.is_float:
             shown = shown[np.isfinite(shown) & (shown != 0)].astype(np.float64)

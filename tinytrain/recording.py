@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import FLOATS
 from tinytrain.pending import Pending
 from tinytrain.tape import JointRule, Node, Rule, is_grad_enabled
 from tinytrain.tensor import Replay, Tensor, View, wrap
@@ -35,7 +36,7 @@ def record(
         takes_pending: whether the rules understand gradients that are not computed yet.
     """
     result = wrap(array)
-    if is_grad_enabled() and result._array.dtype.kind == "f":
+    if is_grad_enabled() and result._array.dtype.kind in FLOATS:
         edges = tuple([each.edge() for each in inputs])
         for edge in edges:
             if edge is not None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import FLOATS, is_low
 
 _FEW = 128
 """So many numbers NumPy adds one after the other even where it adds in pairs."""
@@ -25,9 +26,9 @@ def sum_array(x: Array, axes: Sequence[int], *, keepdims: bool = False) -> Array
         keepdims: keep the summed dimensions with size 1.
     """
     axes = tuple(axes)
-    if x.dtype == np.float16:
-        return sum_array(x.astype(np.float32), axes, keepdims=keepdims).astype(np.float16)
-    if x.dtype.kind != "f" or not axes or len(axes) == x.ndim or isinstance(x, np.generic):
+    if is_low(x.dtype):
+        return sum_array(x.astype(np.float32), axes, keepdims=keepdims).astype(x.dtype)
+    if x.dtype.kind not in FLOATS or not axes or len(axes) == x.ndim or isinstance(x, np.generic):
         return x.sum(axis=axes, dtype=x.dtype, keepdims=keepdims)
     axis = max(axes, key=lambda each: x.shape[each])
     n = x.shape[axis]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tinytrain.device import Array, device, fetch, move, number_of
+from tinytrain.dtypes import FLOATS
 
 if TYPE_CHECKING:
     from tinytrain.tensor import Tensor
@@ -107,7 +108,7 @@ class TensorValues:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self._array.dtype.kind == "f" or self._array.size != 1:
+        if self._array.dtype.kind in FLOATS or self._array.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(number_of(self.array))
 

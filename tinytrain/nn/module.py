@@ -343,6 +343,10 @@ class Module:
         """Make all floats float16 in place; return this module."""
         return self.to(dtypes.float16)
 
+    def bfloat16(self: Self) -> Self:
+        """Make all floats bfloat16 in place; return this module."""
+        return self.to(dtypes.bfloat16)
+
     def _apply(self: Self, convert: Callable[[Tensor], Tensor]) -> Self:
         """Replace the values of every parameter, its gradient and every buffer; the tensor objects stay."""
         with no_grad():

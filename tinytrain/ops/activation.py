@@ -8,7 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tinytrain.device import Array, array_module, number_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.generator import generator_of
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once
 from tinytrain.ops.fusion import CLIP, HARDSWISH, LEAKY, RELU, pending_activation
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
@@ -65,18 +68,12 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     """Return `input` where it is positive, `negative_slope * input` elsewhere."""
     if inplace:
         return rewrite(input, lambda old: leaky_relu(old, negative_slope))
-    waiting = pending_activation(input, "LeakyRelu", LEAKY, float(negative_slope))
-    if waiting is not None:
-        return waiting
-    x = floats(input, "leaky_relu")
-    xp = array_module(x)
     slope = float(negative_slope)
-    y = xp.maximum(x, x * slope) if slope <= 1 else xp.minimum(x, x * slope)
-    return record(
-        y, "LeakyRelu", (input,), (lambda g: g * ((x > 0) * x.dtype.type(1 - slope) + slope),), saved=(input,)
-    )
+    waiting = pending_activation(input, "LeakyRelu", LEAKY, slope)
+    return _leaky_relu(input, slope) if waiting is None else waiting
 
 
+@rounds_once
 def rrelu(
     input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
@@ -102,6 +99,7 @@ def rrelu(
     return record(x * slopes, "RreluWithNoise", (input,), (lambda g: g * slopes,))
 
 
+@by_autocast
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """Return `input` where it is positive, `weight * input` elsewhere.
 
@@ -165,10 +163,11 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if x.dtype.kind == "b":
         raise RuntimeError("Bool inputs not supported for hardtanh")
     low, high = x.dtype.type(min_val), x.dtype.type(max_val)
-    y = array_module(x).clip(x, low, high)
+    y = array_module(x).clip(x, low, high).astype(x.dtype, copy=False)  # that of a bfloat16 is a float32
     return record(y, "Hardtanh", (input,), (lambda g: g * ((y > low) & (y < high)),), saves_output=True)
 
 
+@rounds_once
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `min(max(input + 3, 0), 6) / 6`."""
     if inplace:
@@ -183,15 +182,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     if inplace:
         return rewrite(input, hardswish)
     waiting = pending_activation(input, "Hardswish", HARDSWISH)
-    if waiting is not None:
-        return waiting
-    x = floats(input, "hardswish")
-    xp = array_module(x)
-
-    def rule(g: Array) -> Array:
-        return g * ((x >= 3) + (x / 3 + x.dtype.type(0.5)) * ((x > -3) & (x < 3)))
-
-    return record(x * xp.clip(x + 3, 0, 6) / 6, "Hardswish", (input,), (rule,), saved=(input,))
+    return _hardswish(input) if waiting is None else waiting
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -202,6 +193,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return record(y, "Hardshrink", (input,), (lambda g: g * ~inside,))
 
 
+@rounds_once
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return `input` moved by `lambd` towards 0, and 0 where it would cross.
 
@@ -222,7 +214,7 @@ def floats(input: Tensor, name: str) -> Array:
         NotImplementedError: the elements are no floats.
     """
     x = input.array
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         raise NotImplementedError(
             f'"{name}" not implemented for {input.dtype.name}: it takes floats. Convert with .float()'
         )
@@ -238,6 +230,27 @@ def in_place_form(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     method.__name__ = method.__qualname__ = f"{function.__name__}_"
     method.__doc__ = f"Change `input` in place as `{function.__name__}` would; return it."
     return method
+
+
+@rounds_once
+def _leaky_relu(input: Tensor, slope: float) -> Tensor:
+    x = floats(input, "leaky_relu")
+    xp = array_module(x)
+    y = xp.maximum(x, x * slope) if slope <= 1 else xp.minimum(x, x * slope)
+    return record(
+        y, "LeakyRelu", (input,), (lambda g: g * ((x > 0) * x.dtype.type(1 - slope) + slope),), saved=(input,)
+    )
+
+
+@rounds_once
+def _hardswish(input: Tensor) -> Tensor:
+    x = floats(input, "hardswish")
+    xp = array_module(x)
+
+    def rule(g: Array) -> Array:
+        return g * ((x >= 3) + (x / 3 + x.dtype.type(0.5)) * ((x > -3) & (x < 3)))
+
+    return record(x * xp.clip(x + 3, 0, 6) / 6, "Hardswish", (input,), (rule,), saved=(input,))
 
 
 def _threshold(input: Tensor, limit: float, value: float) -> Tensor:

@@ -11,6 +11,7 @@ from tinytrain.device import Array
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.kernels.reference.windows import axis_taps
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import to_tuple
 from tinytrain.ops.pooling import Pooled
 from tinytrain.ops.windows import flat_indices, mean_over_windows
@@ -56,6 +57,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: OutputSize) -> Tensor:
     return _adaptive_avg_pool(2, input, output_size)
 
 
+@by_autocast
 def adaptive_avg_pool3d(input: Tensor, output_size: OutputSize) -> Tensor:
     """Return averages over `output_size` windows of three spatial axes; arguments as for `adaptive_avg_pool2d`."""
     return _adaptive_avg_pool(3, input, output_size)
@@ -85,6 +87,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: OutputSize, return_indices: 
     return _adaptive_max_pool(2, input, output_size, return_indices)
 
 
+@by_autocast
 def adaptive_max_pool3d(input: Tensor, output_size: OutputSize, return_indices: bool = False) -> Pooled:
     """Return maxima over `output_size` windows of three spatial axes; arguments as for `adaptive_max_pool2d`."""
     return _adaptive_max_pool(3, input, output_size, return_indices)

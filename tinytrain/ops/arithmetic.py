@@ -9,7 +9,9 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import array_module, number_of
-from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type, rounds_once
 from tinytrain.ops.fusion import pending_sum
 from tinytrain.ops.output import accepts_out
 from tinytrain.recording import record, rewrite
@@ -157,6 +159,8 @@ def fmod(input: Any, other: Any) -> Tensor:
     return _remainder(input, other, np.fmod, np.trunc, "Fmod")
 
 
+@by_autocast
+@rounds_once
 def pow(input: Any, exponent: Any) -> Tensor:
     """Return `input` to the power `exponent`, element by element.
 
@@ -199,6 +203,7 @@ def float_power_(input: Tensor, exponent: Any) -> Tensor:
     return rewrite(input, lambda old: float_power(old, exponent))
 
 
+@by_autocast
 def square(input: Tensor) -> Tensor:
     """Return `input * input`."""
     return pow(input, 2)
@@ -308,7 +313,7 @@ def _power(x: Any, y: Any) -> Any:
     negative exponent give the true result cut to an integer.
     """
     xp = array_module(x)
-    if y.dtype.kind == "f":
+    if y.dtype.kind in FLOATS:
         return xp.asarray(xp.power(x, y, dtype=np.float64), x.dtype)
     cut = xp.where(x == 1, 1, xp.where(x == -1, 1 - 2 * (y % 2), 0)).astype(x.dtype)
     return xp.where(y < 0, cut, x ** xp.maximum(y, 0))
@@ -316,7 +321,7 @@ def _power(x: Any, y: Any) -> Any:
 
 def _truncated_quotient(x: Any, y: Any) -> Any:
     xp = array_module(x)
-    if x.dtype.kind == "f":
+    if x.dtype.kind in FLOATS:
         return xp.trunc(x / y)
     return (xp.abs(x) // xp.abs(y)) * (xp.sign(x) * xp.sign(y)) if x.dtype.kind == "i" else x // y
 
@@ -326,12 +331,12 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
     if a.dtype is dtypes.bool_:
         a, b = cast(a, dtypes.int64), cast(b, dtypes.int64)
     x, y = a.array, _checked(a, b).array
-    if x.dtype.kind != "f" and number_of((y == 0).any()):
+    if x.dtype.kind not in FLOATS and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     xp = array_module(x)
     with np.errstate(all="ignore"):
         out = divide_arrays(x, y)
-        if x.dtype.kind == "f":
+        if x.dtype.kind in FLOATS:
             out = xp.where(y == 0, x / y, out)
 
     def zeros(shape: tuple[int, ...]) -> Any:
@@ -343,7 +348,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
 def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Tensor:
     a, b = operands(input, other)
     x, y = a.array, _checked(a, b).array
-    if x.dtype.kind != "f" and number_of((y == 0).any()):
+    if x.dtype.kind not in FLOATS and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     with np.errstate(all="ignore"):
         out = rest(x, y)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import FLOATS
 from tinytrain.ops.arithmetic import add, div, mul
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, operands, require_tensors, result_type
 from tinytrain.recording import record
 from tinytrain.tape import unbroadcast
@@ -63,7 +65,7 @@ def nan_to_num(
     """Return `input` with NaN and infinities replaced, by default with 0 and the largest finite numbers."""
     x = input.array
     xp = array_module(x)
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         return wrap(x.copy())
     y = xp.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
     return record(y, "NanToNum", (input,), (lambda g: g * xp.isfinite(x),), saved=(input,))
@@ -103,11 +105,13 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     )
 
 
+@by_autocast
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 * tensor2`."""
     return add(input, mul(tensor1, tensor2), alpha=value)
 
 
+@by_autocast
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """Return `input + value * tensor1 / tensor2`.
 
@@ -119,6 +123,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return add(input, div(tensor1, tensor2), alpha=value)
 
 
+@by_autocast
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """Return the angle of the point (`other`, `input`) in radians, from -pi to pi."""
     require_tensors("atan2", input, other)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from numbers import Number
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import array_module, module_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def wrap_dim(dim: int, ndim: int) -> int:
@@ -117,6 +121,29 @@ def cast(tensor: Tensor, to: dtypes.dtype) -> Tensor:
     return record(converted, "ToCopy", (tensor,), (lambda g: g.astype(from_),))
 
 
+def rounds_once(function: Function) -> Function:
+    """Let an op of several steps compute floats of 16 bits in float32 and round the results, as PyTorch's kernels do.
+
+    Args:
+        function: an op whose first argument decides; where the caller names a `dtype`, that is the result's.
+    """
+
+    @functools.wraps(function)
+    def run(input: Any, *args: Any, **kwargs: Any) -> Any:
+        # The size first: asking for more takes a tenth of the time of a small op.
+        if not isinstance(input, Tensor) or input._array.itemsize != 2 or not dtypes.is_low(input.value.dtype):
+            return function(input, *args, **kwargs)
+        named = {key: _widened(each) for key, each in kwargs.items()}
+        result = function(_widened(input), *map(_widened, args), **named)
+        if kwargs.get("dtype") is not None:
+            return result
+        if isinstance(result, Tensor):
+            return cast(result, input.dtype)
+        return type(result)([cast(each, input.dtype) for each in result])
+
+    return run  # type: ignore[return-value]  # the wrapper has the signature of what it wraps
+
+
 def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor, Tensor]:
     """Return two operands, at least one of them a tensor, as tensors of one type on one device.
 
@@ -133,9 +160,9 @@ def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor
         x = first.array
         if isinstance(second, Tensor):
             y = second.array
-            if x.dtype is y.dtype and type(x) is type(y) and (not to_float or x.dtype.kind == "f"):
+            if x.dtype is y.dtype and type(x) is type(y) and (not to_float or x.dtype.kind in FLOATS):
                 return first, second
-        elif type(second) in (int, float) and x.dtype.kind == "f":
+        elif type(second) in (int, float) and x.dtype.kind in FLOATS:
             return first, wrap(array_module(x).asarray(second, x.dtype))
     like = first if isinstance(first, Tensor) else second
     if not isinstance(like, Tensor):
@@ -148,7 +175,7 @@ def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor
 
 def float_operand(tensor: Tensor) -> Tensor:
     """Return `tensor`, brought to the default float type where its elements are integers or bools."""
-    return tensor if tensor.array.dtype.kind == "f" else cast(tensor, dtypes.get_default_dtype())
+    return tensor if tensor.array.dtype.kind in FLOATS else cast(tensor, dtypes.get_default_dtype())
 
 
 def require_tensors(name: str, *arguments: Any) -> None:
@@ -174,6 +201,12 @@ def same_device(name: str, *tensors: Tensor | None) -> None:
         raise RuntimeError(
             f"{name}: expected all tensors to be on the same device, but found {found}. Move them with .to(device)"
         )
+
+
+def _widened(value: Any) -> Any:
+    """Return a tensor of floats of 16 bits in float32; anything else as it is."""
+    is_low = isinstance(value, Tensor) and dtypes.is_low(value.value.dtype)
+    return cast(value, dtypes.float32) if is_low else value
 
 
 def _operand(value: Any, to: dtypes.dtype, like: Tensor) -> Tensor:

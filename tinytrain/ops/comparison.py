@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.ops.common import is_number, operands, require_tensors, same_device
 from tinytrain.tensor import Tensor, wrap
 
@@ -50,7 +51,7 @@ def _bitwise(name: str, meaning: str, combine: Compare, *, bools: bool = True) -
 
     def op(input: Any, other: Any) -> Tensor:
         a, b = broadcast_operands(input, other)
-        if a.dtype.kind == "f" or (a.dtype.kind == "b" and not bools):
+        if a.dtype.kind in FLOATS or (a.dtype.kind == "b" and not bools):
             raise NotImplementedError(f'"{name}" not implemented for {a.dtype.name}; it takes integers')
         return wrap(combine(a, b))
 
@@ -115,7 +116,7 @@ def bitwise_not(input: Tensor) -> Tensor:
     Raises:
         NotImplementedError: the elements are floats.
     """
-    if input.array.dtype.kind == "f":
+    if input.array.dtype.kind in FLOATS:
         raise NotImplementedError(f'"bitwise_not" not implemented for {input.dtype.name}; it takes integers')
     return wrap(~input.array)
 
@@ -152,7 +153,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
             raise RuntimeError(f"isclose: `{name}` must be greater than or equal to zero, but got {value}")
     x, y = broadcast_operands(input, other)
     xp = array_module(x)
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         x, y = x.astype(np.float64), y.astype(np.float64)
     with np.errstate(all="ignore"):
         distance = xp.abs(x - y)

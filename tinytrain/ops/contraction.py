@@ -7,7 +7,11 @@ import string
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import is_low
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
@@ -21,6 +25,7 @@ _ELLIPSIS = len(_LETTERS)
 Labels = Sequence[int]
 
 
+@by_autocast
 def einsum(*args: Any) -> Tensor:
     """Return the sums of products that an equation describes.
 
@@ -63,6 +68,7 @@ def einsum(*args: Any) -> Tensor:
     return contract(operands, labels, result)
 
 
+@by_autocast
 def contract(operands: Sequence[Tensor], labels: Sequence[Labels], output: Labels) -> Tensor:
     """Return the product of tensors over labelled dimensions, summed over every label that `output` has not.
 
@@ -105,12 +111,15 @@ def contract(operands: Sequence[Tensor], labels: Sequence[Labels], output: Label
 
 def _contract_arrays(arrays: Sequence[Array], terms: Sequence[Labels], output: Labels) -> Array:
     """Multiply arrays one after the other, from the left, summing each label as soon as nothing needs it."""
+    dtype = arrays[0].dtype
+    if is_low(dtype):
+        arrays = [each.astype(np.float32) for each in arrays]
     array, term = arrays[0], list(terms[0])
     for position in range(1, len(arrays)):
         needed = {label for later in [*terms[position + 1 :], output] for label in later}
         array, term = _multiply(array, term, arrays[position], list(terms[position]), needed)
     array, term = _sum_out(array, term, set(output))
-    return array.transpose([term.index(label) for label in output]).copy()
+    return array.transpose([term.index(label) for label in output]).astype(dtype)
 
 
 def _multiply(x: Array, a: list[int], y: Array, b: list[int], needed: set[int]) -> tuple[Array, list[int]]:

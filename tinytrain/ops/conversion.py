@@ -14,6 +14,7 @@ from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
 CASTS = {
+    "bfloat16": dtypes.bfloat16,
     "bool": dtypes.bool_,
     "byte": dtypes.uint8,
     "char": dtypes.int8,

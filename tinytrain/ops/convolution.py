@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array
+from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
-from tinytrain.ops.common import same_device, to_tuple
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once, same_device, to_tuple
 from tinytrain.pending import Pending, settled
 from tinytrain.recording import record
 from tinytrain.tape import is_grad_enabled
@@ -26,6 +28,7 @@ Ints = int | Sequence[int]
 Pairs = list[tuple[int, int]]
 
 
+@by_autocast
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -36,9 +39,10 @@ def conv1d(
     groups: int = 1,
 ) -> Tensor:
     """Return the convolution of `input` with `weight` over one spatial axis; arguments as for `conv2d`."""
-    return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv1d", 1, weight, bias, stride, padding, dilation, groups)
 
 
+@by_autocast
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -69,9 +73,10 @@ def conv2d(
             names argument and value.
         TypeError: an argument is of another kind.
     """
-    return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv2d", 2, weight, bias, stride, padding, dilation, groups)
 
 
+@by_autocast
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -82,9 +87,10 @@ def conv3d(
     groups: int = 1,
 ) -> Tensor:
     """Return the convolution of `input` with `weight` over three spatial axes; arguments as for `conv2d`."""
-    return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv3d", 3, weight, bias, stride, padding, dilation, groups)
 
 
+@by_autocast
 def conv_transpose1d(
     input: Tensor,
     weight: Tensor,
@@ -101,6 +107,7 @@ def conv_transpose1d(
     )
 
 
+@by_autocast
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,
@@ -136,6 +143,7 @@ def conv_transpose2d(
     )
 
 
+@by_autocast
 def conv_transpose3d(
     input: Tensor,
     weight: Tensor,
@@ -153,9 +161,9 @@ def conv_transpose3d(
 
 
 def _convolve(
+    input: Tensor,
     name: str,
     num_axes: int,
-    input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     stride: Ints,
@@ -167,6 +175,8 @@ def _convolve(
     is_batch = input.ndim == num_axes + 2
     x = input.value if is_batch else input.array[None]
     w = weight.array
+    if w.itemsize == 2 and isinstance(w, np.ndarray) and is_low(w.dtype):
+        return _wide_convolve(input, name, num_axes, weight, bias, stride, padding, dilation, groups)
     both = find_kernel("conv_gradients", x) if num_axes < 3 else None
     moments = None
     if both is not None and bias is None and is_grad_enabled():
@@ -195,6 +205,9 @@ def _convolve(
     result._moments = moments if is_batch else None
     return result
 
+
+_wide_convolve = rounds_once(_convolve)
+"""Convolutions of floats of 16 bits on the CPU, whose fast kernels are for float32."""
 
 _checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}
 """Arguments that have passed all checks, by everything that the checks look at: checking costs more than looking up."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.ops.common import wrap_dim
 from tinytrain.tensor import Tensor, wrap
 
@@ -70,7 +71,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights is None:
         return wrap(xp.bincount(x.astype(np.int64), minlength=minlength).astype(np.int64, copy=False))
     totals = xp.bincount(x.astype(np.int64), weights.array.astype(np.float64), minlength=minlength)
-    return wrap(totals.astype(weights.array.dtype if weights.array.dtype.kind == "f" else np.float64))
+    return wrap(totals.astype(weights.array.dtype if weights.array.dtype.kind in FLOATS else np.float64))
 
 
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, device, module_of, move, require
+from tinytrain.dtypes import FLOATS
 from tinytrain.ops.values import array_of
 from tinytrain.recording import write
 from tinytrain.tensor import Tensor, share, wrap
@@ -369,7 +370,7 @@ def _spaced(start: Any, end: Any, steps: int, dtype: np.dtype, xp: Any) -> Array
         raise RuntimeError(f"number of steps must be non-negative, got {steps}")
     start, end = (float(np.asarray(float(each)).astype(dtype)) for each in (start, end))
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    if dtype.kind == "f":
+    if dtype.kind in FLOATS:
         step = float(dtype.type(step))
     index = xp.arange(steps, dtype=np.float64)
     return xp.where(index < steps // 2 if steps > 1 else True, start + step * index, end - step * (steps - 1 - index))

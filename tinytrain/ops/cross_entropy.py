@@ -16,6 +16,7 @@ import numpy as np
 from tinytrain.device import Array, array_module
 from tinytrain.kernels.fused.losses import cross_entropy_backward, cross_entropy_forward
 from tinytrain.ops.activation import floats
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of
 from tinytrain.ops.softmax import log_softmax_array
@@ -25,6 +26,7 @@ from tinytrain.tensor import Tensor
 __all__ = ["cross_entropy", "nll_loss"]
 
 
+@by_autocast
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -100,6 +102,7 @@ def cross_entropy(
     return record_loss(losses, reduction, "NllLoss", (input,), (rule,), count=choice.weights.sum())
 
 
+@by_autocast
 def nll_loss(
     input: Tensor,
     target: Tensor,

@@ -9,7 +9,9 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module, number_of, scatter_add
-from tinytrain.ops.common import cast, float_operand, wrap_dim
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import cast, float_operand, rounds_once, wrap_dim
 from tinytrain.ops.picking import named_result
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
@@ -20,6 +22,8 @@ _CummaxResult = named_result("cummax", "values", "indices")
 _CumminResult = named_result("cummin", "values", "indices")
 
 
+@by_autocast
+@rounds_once
 def cumsum(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the sums of each element and all before it along `dim`.
 
@@ -38,6 +42,8 @@ def cumsum(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Ten
     return record(_running_sum(x, axis), "Cumsum", (input,), (lambda g: _from_the_end(_running_sum, g, axis),))
 
 
+@by_autocast
+@rounds_once
 def cumprod(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the products of each element and all before it along `dim`; arguments and errors as for `cumsum`."""
     input, axis = _prepared(input, dim, dtype)
@@ -55,6 +61,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtypes.dtype | None = None) -> Te
     return record(out, "Cumprod", (input,), (rule,), saved=(input,), saves_output=True)
 
 
+@rounds_once
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Return the logarithms of the running sums of `exp(input)` along `dim`, without overflow.
 
@@ -131,7 +138,7 @@ def _prepared(input: Tensor, dim: int, dtype: dtypes.dtype | None) -> tuple[Tens
 
 def _running_sum(x: Array, axis: int) -> Array:
     """Return the running sums, added up in float64 where the elements are floats, as PyTorch does."""
-    wide = np.dtype(np.float64) if x.dtype.kind == "f" else x.dtype
+    wide = np.dtype(np.float64) if x.dtype.kind in FLOATS else x.dtype
     return array_module(x).cumsum(x, axis=axis, dtype=wide).astype(x.dtype, copy=False)
 
 

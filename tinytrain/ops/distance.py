@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tinytrain.device import array_module
-from tinytrain.ops.common import operands, wrap_dim
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import operands, rounds_once, wrap_dim
 from tinytrain.ops.loss_reduction import reduced, reduction_of
 from tinytrain.ops.shape import broadcast_tensors
 from tinytrain.tensor import Tensor, wrap
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 
+@rounds_once
 def normalize(input: Tensor, p: float = 2.0, dim: int | tuple[int, ...] = 1, eps: float = 1e-12) -> Tensor:
     """Return `input / max(norm, eps)`, the p-norm taken along `dim`.
 
@@ -41,6 +43,8 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
 
 
+@by_autocast
+@rounds_once
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along `dim`, each norm taken as `eps` at least.
 
@@ -61,6 +65,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return (_direction(x1, dim, eps) * _direction(x2, dim, eps)).sum(dim)
 
 
+@by_autocast
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -96,6 +101,7 @@ def cosine_embedding_loss(
     return reduced((1 - cosine) * (target == 1) + (cosine - margin).clamp_min(0) * (target == -1), reduction)
 
 
+@by_autocast
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,

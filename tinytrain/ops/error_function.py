@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import is_low
 
 _SMALL, _LARGE, _VANISHED = 0.46875, 4.0, 30.0
 """Where the approximations change, and where erfc has long been zero in float64."""
@@ -71,7 +72,7 @@ _LARGE_UNDER = (
 
 def erf_array(x: Array) -> Array:
     """Return 2 / sqrt(pi) times the integral of exp(-t²) from 0 to each element of an array of floats."""
-    if x.dtype == np.float16:
+    if is_low(x.dtype):
         return erf_array(x.astype(np.float32)).astype(x.dtype)
     xp = array_module(x)
     a = xp.abs(x)
@@ -81,7 +82,7 @@ def erf_array(x: Array) -> Array:
 
 def erfc_array(x: Array) -> Array:
     """Return one minus the error function of an array of floats, without cancellation for large elements."""
-    if x.dtype == np.float16:
+    if is_low(x.dtype):
         return erfc_array(x.astype(np.float32)).astype(x.dtype)
     xp = array_module(x)
     a = xp.abs(x)

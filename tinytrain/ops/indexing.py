@@ -13,6 +13,7 @@ import numpy as np
 
 from tinytrain.device import Array, array_module, scatter_add
 from tinytrain.ops.arithmetic import fill
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import is_number, same_device
 from tinytrain.ops.places import check_range
 from tinytrain.ops.shape import expand
@@ -67,6 +68,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         rewrite(target, lambda old: _put(old, indices, value, accumulate=False))
 
 
+@by_autocast
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: bool = False) -> Tensor:
     """Return a copy of `input` with `values` at the places that index tensors name.
 

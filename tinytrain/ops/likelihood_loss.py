@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 
 from tinytrain.device import array_module, number_of
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once
 from tinytrain.ops.loss_reduction import reduced, reduction_of
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = ["gaussian_nll_loss", "poisson_nll_loss"]
 
 
+@rounds_once
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -52,6 +55,7 @@ def gaussian_nll_loss(
     return reduced(losses, reduction)
 
 
+@by_autocast
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

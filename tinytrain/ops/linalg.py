@@ -9,8 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import FLOATS, is_low
 from tinytrain.ops.arithmetic import add, mul
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device, wrap_dim
 from tinytrain.ops.contraction import contract
 from tinytrain.ops.output import accepts_out
@@ -26,6 +30,7 @@ __all__ = [
 
 
 @accepts_out
+@by_autocast
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """Return the matrix product over the last dimension of `input` and the last but one of `other`.
 
@@ -69,6 +74,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 @accepts_out
+@by_autocast
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the product of two matrices, (n, k) and (k, m).
 
@@ -80,6 +86,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @accepts_out
+@by_autocast
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the products of two batches of matrices, (b, n, k) and (b, k, m).
 
@@ -96,6 +103,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     return matmul(input, mat2)
 
 
+@by_autocast
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Return the product of a matrix (n, k) and a vector (k,).
 
@@ -106,6 +114,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     return matmul(input, vec)
 
 
+@by_autocast
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """Return the sum of the products of two vectors (n,).
 
@@ -136,6 +145,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
             "inner() the last dimension must match on both input tensors "
             f"but got shapes {list(input.shape)} and {list(other.shape)}"
         )
+    if a == b == 1:
+        return dot(input, other)
     left, right = [*range(a - 1), -1], [*range(a - 1, a + b - 2), -1]
     return contract([input, other], [left, right], [*left[:-1], *right[:-1]])
 
@@ -160,6 +171,7 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return mul(left, right).reshape([m * n for m, n in zip(a, b, strict=True)])
 
 
+@by_autocast
 def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] | Tensor = 2) -> Tensor:
     """Return the sums of products over several dimensions of two tensors.
 
@@ -195,6 +207,7 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] | Tensor
     return contract([a, b], [left, right], [each for each in left + right if (each in left) != (each in right)])
 
 
+@by_autocast
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Return the vector products along a dimension of size 3, by default the first such.
 
@@ -226,29 +239,34 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     )
 
 
+@by_autocast
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return `beta * input + alpha * (mat1 @ mat2)`; with `beta` 0, whatever `input` holds counts as 0."""
     _check_ndim("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
     return _added(input, matmul(mat1, mat2), beta, alpha)
 
 
+@by_autocast
 def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return `beta * input + alpha * (mat @ vec)`."""
     _check_ndim("addmv", mat=(mat, 2), vec=(vec, 1))
     return _added(input, matmul(mat, vec), beta, alpha)
 
 
+@by_autocast
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return `beta * input + alpha * outer(vec1, vec2)`."""
     _check_ndim("addr", vec1=(vec1, 1), vec2=(vec2, 1))
     return _added(input, outer(vec1, vec2), beta, alpha)
 
 
+@by_autocast
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return `beta * input + alpha *` the sum of the products of two batches of matrices."""
     return _added(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
+@by_autocast
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return `beta * input + alpha * bmm(batch1, batch2)`."""
     return _added(input, bmm(batch1, batch2), beta, alpha)
@@ -272,6 +290,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle(input, diagonal, "triu")
 
 
+@by_autocast
 def trace(input: Tensor) -> Tensor:
     """Return the sum of the diagonal of a matrix.
 
@@ -290,8 +309,10 @@ def multiply_matrices(x: Array, y: Array) -> Array:
     """Return `x @ y` of arrays with at least two dimensions, in as few calls of BLAS as possible.
 
     A batch that meets a single matrix is one large matrix; strides that BLAS cannot take are copied, for NumPy would
-    fall back to a loop of its own, some hundred times slower.
+    fall back to a loop of its own, some hundred times slower. It has none for floats of 16 bits, which CuPy has.
     """
+    if is_low(x.dtype) and isinstance(x, np.ndarray):
+        return multiply_matrices(x.astype(np.float32), y.astype(np.float32)).astype(x.dtype)
     x, y = _for_blas(x), _for_blas(y)
     if y.ndim == 2 and x.ndim > 2 and x.flags.c_contiguous:
         rows = math.prod(x.shape[:-1])
@@ -315,7 +336,7 @@ def _added(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
         raise RuntimeError(
             f"The expanded size of the tensor {list(shape)} must match the existing size {list(own)} of `input`"
         )
-    if product.array.dtype.kind != "f":  # the factors become integers, or bools, too
+    if product.array.dtype.kind not in FLOATS:  # the factors become integers, or bools, too
         alpha, beta = product.array.dtype.type(alpha).item(), product.array.dtype.type(beta).item()
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
-from tinytrain.ops.common import same_device
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once, same_device
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
@@ -19,6 +21,7 @@ _ONE_PIXEL = ((1,), ((0, 0),), (1,), 1)
 """Stride, padding, dilation and groups of a convolution that is a matrix product."""
 
 
+@by_autocast
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return `input @ weight.T + bias`.
 
@@ -53,6 +56,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     has_usual_bias = bias is None or (bias.array.dtype == w.dtype and bias.array.shape == w.shape[:1])
     if w.ndim == 2 and w.size and has_usual_bias and find_kernel("conv_gradients", rows) is not None:
         return _as_convolution(input, weight, bias, rows)
+    if x.itemsize == 2 and isinstance(x, np.ndarray) and is_low(x.dtype):
+        return _wide_linear(input, weight, bias)
     y = rows @ w.T
     if bias is None:
         inputs: tuple[Tensor, ...] = (input, weight)
@@ -94,6 +99,8 @@ def _as_convolution(input: Tensor, weight: Tensor, bias: Tensor | None, rows: Ar
     return record(result, name, inputs, rule, saved=(input, weight))
 
 
+@by_autocast
+@rounds_once
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return `input1^T weight[k] input2 + bias[k]` for every output feature k.
 
@@ -128,7 +135,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     w_rows = w.reshape(w.shape[0], prod(w.shape[1:]))
     y = outer @ w_rows.T
     if bias is not None:
-        y += bias.array
+        y = y + bias.array
 
     def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
         g_rows = g.reshape(num_rows, w.shape[0])
@@ -244,6 +251,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(f"Class values must be smaller than num_classes (={num_classes}); the largest is {largest}")
     xp = array_module(index)
     return wrap((index[..., None] == xp.arange(num_classes)).astype(np.int64))
+
+
+_wide_linear = rounds_once(linear)
+"""`linear` for floats of 16 bits on the CPU, where no BLAS multiplies them."""
 
 
 def _add_bias(y: Array, bias: Tensor) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from tinytrain.device import Array
-from tinytrain.ops.common import float_operand
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.common import float_operand, rounds_once
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
 __all__ = ["local_response_norm"]
 
 
+@rounds_once
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Return `input / (k + alpha * s)^beta`, s the mean square over `size` neighbouring channels.
 
@@ -33,7 +35,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         return input
     before, after = size // 2, (size - 1) // 2
     mean_square = _window_sum(x * x, before, after)
-    if x.dtype.kind == "f":
+    if x.dtype.kind in FLOATS:
         mean_square /= size
     else:  # an average of integers is an integer in PyTorch
         input = float_operand(input)

@@ -12,7 +12,8 @@ import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.activation import floats
-from tinytrain.ops.common import operands, same_device
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import operands, rounds_once, same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of
 from tinytrain.ops.smooth_activation import sigmoid_array
 from tinytrain.tape import unbroadcast
@@ -32,6 +33,7 @@ _LOWEST_LOG = -100.0  # log(0) in binary_cross_entropy, as in PyTorch: the loss 
 _SMALLEST_VARIANCE = 1e-12  # of a probability, in the slope of binary_cross_entropy
 
 
+@by_autocast
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -60,6 +62,7 @@ def mse_loss(
     )
 
 
+@by_autocast
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -75,6 +78,8 @@ def l1_loss(
     )
 
 
+@by_autocast
+@rounds_once
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -108,6 +113,8 @@ def smooth_l1_loss(
     return _of_difference("SmoothL1Loss", input, target, reduction, None, value, slope)
 
 
+@by_autocast
+@rounds_once
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -138,6 +145,8 @@ def huber_loss(
     return _of_difference("HuberLoss", input, target, reduction_of(reduction), weight, value, slope)
 
 
+@by_autocast
+@rounds_once
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -187,6 +196,7 @@ def binary_cross_entropy(
     )
 
 
+@by_autocast
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -236,6 +246,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@by_autocast
 def kl_div(
     input: Tensor,
     target: Tensor,

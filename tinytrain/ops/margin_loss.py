@@ -6,7 +6,8 @@ import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
 from tinytrain.ops.activation import floats
-from tinytrain.ops.common import same_device
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once, same_device
 from tinytrain.ops.loss_reduction import record_loss, reduced, reduction_of
 from tinytrain.ops.smooth_activation import sigmoid_array
 from tinytrain.tensor import Tensor
@@ -14,6 +15,7 @@ from tinytrain.tensor import Tensor
 __all__ = ["soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss", "multi_margin_loss"]
 
 
+@by_autocast
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -49,6 +51,8 @@ def soft_margin_loss(
     )
 
 
+@by_autocast
+@rounds_once
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -79,6 +83,7 @@ def hinge_embedding_loss(
     return record_loss(losses, reduction, "Add", (input,), (lambda g: g * slope,))
 
 
+@by_autocast
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -111,6 +116,7 @@ def margin_ranking_loss(
     return reduced((margin - target * (input1 - input2)).clamp_min(0), reduction)
 
 
+@by_autocast
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,

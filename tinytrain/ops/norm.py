@@ -10,7 +10,8 @@ import numpy as np
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
 from tinytrain.ops.arithmetic import sub
-from tinytrain.ops.common import cast, wrap_dims
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import cast, rounds_once, wrap_dims
 from tinytrain.recording import record
 from tinytrain.sums import max_array, sum_array
 from tinytrain.tensor import Tensor
@@ -18,6 +19,8 @@ from tinytrain.tensor import Tensor
 __all__ = ["norm", "dist"]
 
 
+@by_autocast
+@rounds_once
 def norm(
     input: Tensor,
     p: float | str | None = "fro",
@@ -53,6 +56,7 @@ def norm(
     return _vector_norm(input, 2.0 if p in (None, "fro") else float(p), axes, keepdim)  # type: ignore[arg-type]
 
 
+@by_autocast
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """Return the p-norm of `input - other`."""
     return norm(sub(input, other), p)

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from tinytrain import kernels
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import is_low, limits_of
 from tinytrain.ops.activation import floats
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device
 from tinytrain.ops.fusion import watch
 from tinytrain.pending import Pending
@@ -117,14 +121,15 @@ def _waiting_batch_norm(
     if normalize is None or x.ndim < 2:
         return None
     # Vectors that do not fit go the long way, where they are told why.
-    shape, strides = x.shape[1:2], (x.itemsize,)
+    dtype = np.dtype(np.float32) if is_low(x.dtype) else x.dtype
+    shape, strides = x.shape[1:2], (dtype.itemsize,)
     vectors: list[Array | None] = []
     for each in (running_mean, running_var, weight, bias):
         if each is None:
             vectors.append(None)
             continue
         vector = each.array
-        if vector.dtype != x.dtype or vector.shape != shape or vector.strides != strides or type(vector) is not type(x):
+        if vector.dtype != dtype or vector.shape != shape or vector.strides != strides or type(vector) is not type(x):
             return None
         vectors.append(vector)
     *running, w, b = vectors
@@ -201,6 +206,7 @@ def instance_norm(
     return _normalized(input, x, axes, (1, -1, *(1,) * len(axes)), weight, bias, eps, "NativeBatchNorm")
 
 
+@by_autocast
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -237,6 +243,7 @@ def group_norm(
     return _normalized(input, grouped, axes, shape, weight, bias, eps, "NativeGroupNorm")
 
 
+@by_autocast
 def layer_norm(
     input: Tensor,
     normalized_shape: tuple[int, ...] | list[int],
@@ -261,6 +268,7 @@ def layer_norm(
     return _normalized(input, x, axes, tuple(normalized_shape), weight, bias, eps, "NativeLayerNorm")
 
 
+@by_autocast
 def rms_norm(
     input: Tensor,
     normalized_shape: tuple[int, ...] | list[int],
@@ -281,7 +289,7 @@ def rms_norm(
     axes = _last_axes("rms_norm", input, normalized_shape, weight, None)
     x = floats(input, "rms_norm")
     if eps is None:
-        eps = float(array_module(x).finfo(x.dtype).eps)
+        eps = float(limits_of(x.dtype).eps)
     shape = tuple(normalized_shape)
     return _normalized(input, x, axes, shape, weight, None, eps, "FusedRmsNorm", centred=False)
 

@@ -9,6 +9,7 @@ import numpy as np
 from tinytrain.device import Array, array_module
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
@@ -17,6 +18,7 @@ __all__ = ["pad"]
 NAMES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
 
 
+@by_autocast
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """Return `input` with elements added to (or, where a number is negative, taken from) the ends of dimensions.
 

@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
-from tinytrain.ops.common import float_operand
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.autocast_rules import RULES
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import float_operand, rounds_once
 from tinytrain.ops.error_function import erf_array, erfc_array
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
@@ -60,7 +63,8 @@ def _stepwise(name: str, meaning: str, value: Value) -> Callable[[Tensor], Tenso
         x = input.array
         _refuse(input, name, "b")
         xp = array_module(x)
-        return record(value(xp, x) if x.dtype.kind == "f" else x.copy(), name.capitalize(), (input,), (xp.zeros_like,))
+        y = value(xp, x) if x.dtype.kind in FLOATS else x.copy()
+        return record(y, name.capitalize(), (input,), (xp.zeros_like,))
 
     return _named(op, name, meaning)
 
@@ -77,7 +81,7 @@ def _test(name: str, meaning: str, value: Value) -> Callable[[Tensor], Tensor]:
 def _named(op: Callable[[Tensor], Tensor], name: str, meaning: str) -> Callable[[Tensor], Tensor]:
     op.__name__ = op.__qualname__ = name
     op.__doc__ = f"Return {meaning}, element by element."
-    return op
+    return by_autocast(op) if name in RULES["cuda"] else op
 
 
 def _refuse(input: Tensor, name: str, kinds: str) -> None:
@@ -177,6 +181,7 @@ def sign(input: Tensor) -> Tensor:
     return record(_sign(input.array), "Sign", (input,), (array_module(input.array).zeros_like,))
 
 
+@rounds_once
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Return the nearest number of that many decimals, halves to even.
 
@@ -191,7 +196,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     x = input.array
     xp = array_module(x)
     if decimals == 0:
-        y = xp.rint(x) if x.dtype.kind == "f" else x.copy()
+        y = xp.rint(x) if x.dtype.kind in FLOATS else x.copy()
     else:
         scale = 10.0 ** builtins.abs(decimals)
         y = xp.rint(x * scale) / scale if decimals > 0 else xp.rint(x / scale) * scale
@@ -205,6 +210,7 @@ def frac(input: Tensor) -> Tensor:
     return record(x - array_module(x).trunc(x), "Frac", (input,), (lambda g: g,))
 
 
+@rounds_once
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """Return `log(input / (1 - input))`, the inverse of the sigmoid.
 

@@ -16,6 +16,7 @@ from tinytrain.device import Array, array_module
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.windows import axis_taps
 from tinytrain.ops.arithmetic import mul, pow
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import to_tuple
 from tinytrain.ops.windows import flat_indices, mean_over_windows, num_windows, pooling_window
 from tinytrain.recording import record
@@ -85,6 +86,7 @@ def max_pool2d(
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@by_autocast
 def max_pool3d(
     input: Tensor,
     kernel_size: Ints,
@@ -179,6 +181,7 @@ def avg_pool2d(
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
+@by_autocast
 def avg_pool3d(
     input: Tensor,
     kernel_size: Ints,

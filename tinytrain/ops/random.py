@@ -9,6 +9,7 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module, device, number_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.generator import Generator, generator_of
 from tinytrain.ops.creation import creation, like, sizes_of, store
 from tinytrain.recording import record, rewrite
@@ -216,7 +217,7 @@ def multinomial(
     weights = input.array
     if weights.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if weights.dtype.kind != "f":
+    if weights.dtype.kind not in FLOATS:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.name}")
     if num_samples <= 0:
         raise RuntimeError(f"cannot sample n_sample <= 0 samples, got {num_samples}")
@@ -244,7 +245,7 @@ def uniform_(self: Tensor, low: float = 0.0, to: float = 1.0, *, generator: Gene
         NotImplementedError: the elements are no floats.
     """
     kind = _floating("uniform_", self.dtype)
-    limit = np.finfo(kind).max
+    limit = float(dtypes.limits_of(kind).max)
     for name, bound in (("from", low), ("to", to)):
         if not -limit <= bound <= limit:
             raise RuntimeError(f"{name} is out of bounds for {self.dtype.name}: {bound}")
@@ -370,7 +371,7 @@ def _checked_bounds(name: str, low: int, high: int, dtype: dtypes.dtype) -> tupl
     elif dtype is dtypes.bool_:
         smallest, largest = 0, 1
     else:
-        largest = int(np.finfo(dtype.numpy).max)
+        largest = int(float(dtypes.limits_of(dtype.numpy).max))
         smallest = -largest
     for text, bound in (("from", low), ("to - 1", high - 1)):
         if not smallest <= bound <= largest:

@@ -14,7 +14,9 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
-from tinytrain.ops.common import cast, float_operand, wrap_dims
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import cast, float_operand, rounds_once, wrap_dims
 from tinytrain.recording import record
 from tinytrain.sums import max_array, sum_array
 from tinytrain.tensor import Tensor, wrap
@@ -28,6 +30,7 @@ __all__ = [
 Dim = int | Sequence[int] | None
 
 
+@by_autocast
 def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the sum along `dim`.
 
@@ -43,11 +46,12 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.
     return record(sum_array(x, axes, keepdims=keepdim), "Sum", (input,), (_spreading(x, axes, keepdim),))
 
 
+@rounds_once
 def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the sum along `dim`, NaN counted as zero; arguments as for `sum`."""
     input = _summand(input, dtype)
     x = input.array
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         return sum(input, dim, keepdim)
     xp = array_module(x)
     axes = wrap_dims(dim, x.ndim)
@@ -57,6 +61,7 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtyp
     return record(total, "Nansum", (input,), (lambda g: spread(g) * known,))
 
 
+@rounds_once
 def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the mean along `dim`; arguments as for `sum`.
 
@@ -66,7 +71,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtypes
     if dtype is not None:
         input = cast(input, dtypes.as_dtype(dtype))
     x = input.array
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         raise RuntimeError(
             "mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
             f"Got: {input.dtype.name}. Pass dtype or convert with .float()"
@@ -87,6 +92,8 @@ def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dty
     return nansum(input, dim, keepdim, dtype=dtype) / sum(known, dim, keepdim, dtype=dtype)
 
 
+@by_autocast
+@rounds_once
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return the product along one dimension, or of all elements; arguments otherwise as for `sum`."""
     input = _summand(input, dtype)
@@ -106,6 +113,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     return record(out, "Prod", (input,), (rule,), saved=(input,))
 
 
+@rounds_once
 def var(
     input: Tensor,
     dim: Dim | bool = None,
@@ -129,6 +137,7 @@ def var(
     return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
+@rounds_once
 def std(
     input: Tensor,
     dim: Dim | bool = None,
@@ -141,6 +150,7 @@ def std(
     return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
 
 
+@rounds_once
 def var_mean(
     input: Tensor,
     dim: Dim | bool = None,
@@ -153,6 +163,7 @@ def var_mean(
     return _moments("var_mean", input, dim, unbiased, keepdim, correction)
 
 
+@rounds_once
 def std_mean(
     input: Tensor,
     dim: Dim | bool = None,
@@ -182,6 +193,8 @@ def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
     return wrap((input.array != 0).sum(axis=axes, dtype=np.int64))
 
 
+@by_autocast
+@rounds_once
 def logsumexp(input: Tensor, dim: int | Sequence[int], keepdim: bool = False) -> Tensor:
     """Return `log(sum(exp(input)))` along `dim`, without overflow."""
     input = float_operand(input)
@@ -205,7 +218,7 @@ def _summand(input: Tensor, dtype: dtypes.dtype | None) -> Tensor:
     """Return `input` in the type that it is summed in."""
     if dtype is not None:
         return cast(input, dtypes.as_dtype(dtype))
-    return input if input.array.dtype.kind == "f" else cast(input, dtypes.int64)
+    return input if input.array.dtype.kind in FLOATS else cast(input, dtypes.int64)
 
 
 def _count(x: Array, axes: Sequence[int]) -> int:
@@ -238,7 +251,7 @@ def _moments(
     if unbiased is not None and correction is not None:
         raise RuntimeError(f"{name}: give `unbiased` or `correction`, not both")
     x = input.array
-    if x.dtype.kind != "f":
+    if x.dtype.kind not in FLOATS:
         raise RuntimeError(f"{name} only supports floating point dtypes; got {input.dtype.name}. Convert with .float()")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)

@@ -17,6 +17,8 @@ from tinytrain.device import Array, array_module
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.ops.adaptive_pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import rounds_once
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
@@ -44,6 +46,8 @@ NAMES = {
 }
 
 
+@by_autocast
+@rounds_once
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.dtypes import FLOATS
 from tinytrain.ops.copying import clone
 from tinytrain.ops.places import as_line, prepared
 from tinytrain.recording import record
@@ -55,7 +56,7 @@ def scatter_reduce(
         scatter_add(out, places, y)
     if reduce == "mean":
         count = _count(places, y, ~left_out)
-        out = (out / count).astype(x.dtype) if x.dtype.kind == "f" else out // count.astype(x.dtype)
+        out = (out / count).astype(x.dtype) if x.dtype.kind in FLOATS else out // count.astype(x.dtype)
     slope = _slope(reduce, x, y, out, places, left_out)
 
     def input_rule(g: Array) -> Array:
@@ -113,7 +114,7 @@ def _neutral(xp: Any, reduce: str, dtype: Any) -> Any:
         return 0
     if reduce == "prod":
         return 1
-    if dtype.kind == "f":
+    if dtype.kind in FLOATS:
         return -xp.inf if reduce == "amax" else xp.inf
     if dtype.kind == "b":
         return reduce == "amin"

@@ -7,6 +7,7 @@ from typing import Any
 from tinytrain.device import Array, array_module
 from tinytrain.device import scatter_add as add_at
 from tinytrain.ops.arithmetic import mul
+from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device, wrap_dim
 from tinytrain.ops.copying import clone
 from tinytrain.ops.places import as_line, checked_places, checked_vector, prepared
@@ -58,6 +59,7 @@ def scatter(
     return record(out.reshape(input.array.shape), "Scatter", (input, values), rules)
 
 
+@by_autocast
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return a copy of `input` with `out[index[i][j][k]][j][k] += src[i][j][k]` (for dim 0).
 
@@ -104,6 +106,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     return record(out.reshape(input.array.shape), "IndexAdd", (input, source), rules)
 
 
+@by_autocast
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """Return a copy of `input` with `source` in place of the slices that `index` names.
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from tinytrain.device import Array, array_module
 from tinytrain.ops.activation import floats, in_place_form
-from tinytrain.ops.common import float_operand, wrap_dim
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import float_operand, rounds_once, wrap_dim
 from tinytrain.ops.error_function import erf_array
 from tinytrain.recording import record, rewrite
 from tinytrain.tensor import Tensor
@@ -40,6 +41,7 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
+@rounds_once
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive, `alpha * (exp(input) - 1)` elsewhere; Clevert et al. (2015)."""
     if inplace:
@@ -47,6 +49,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _elu(input, "elu", alpha)
 
 
+@rounds_once
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return the self-normalising ELU: fixed `alpha` and a scale; Klambauer et al. (2017)."""
     if inplace:
@@ -54,6 +57,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     return _elu(input, "selu", _SELU_ALPHA, _SELU_SCALE)
 
 
+@rounds_once
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive, `alpha * (exp(input / alpha) - 1)` elsewhere; Barron (2017).
 
@@ -67,6 +71,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return _elu(input, "celu", alpha, input_scale=1 / alpha)
 
 
+@rounds_once
 def sigmoid(input: Tensor) -> Tensor:
     """Return `1 / (1 + exp(-input))`; integers become floats."""
     input = float_operand(input)
@@ -74,6 +79,7 @@ def sigmoid(input: Tensor) -> Tensor:
     return record(y, "Sigmoid", (input,), (lambda g: g * (y * (1 - y)),), saves_output=True)
 
 
+@rounds_once
 def logsigmoid(input: Tensor) -> Tensor:
     """Return `log(sigmoid(input))`, accurate for large negative values too."""
     x = floats(input, "logsigmoid")
@@ -82,6 +88,7 @@ def logsigmoid(input: Tensor) -> Tensor:
     return record(y, "LogSigmoid", (input,), (lambda g: g * sigmoid_array(-x),), saved=(input,))
 
 
+@rounds_once
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `input * sigmoid(input)`, also called swish."""
     if inplace:
@@ -91,6 +98,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return record(x * s, "Silu", (input,), (lambda g: g * (s * (1 + x * (1 - s))),), saved=(input,))
 
 
+@rounds_once
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `input * tanh(softplus(input))`; Misra (2019)."""
     if inplace:
@@ -104,6 +112,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return record(x * t, "Mish", (input,), (rule,), saved=(input,))
 
 
+@rounds_once
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """Return `input * P(Z <= input)` for a standard normal Z; Hendrycks and Gimpel (2016).
 
@@ -136,6 +145,8 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     return record(x * below, "Gelu", (input,), (rule,), saved=(input,))
 
 
+@by_autocast
+@rounds_once
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return `log(1 + exp(beta * input)) / beta`, and `input` itself where `beta * input` exceeds `threshold`."""
     x = floats(input, "softplus")
@@ -151,6 +162,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     )
 
 
+@rounds_once
 def softsign(input: Tensor) -> Tensor:
     """Return `input / (1 + |input|)`."""
     input = float_operand(input)
@@ -167,6 +179,7 @@ def tanh(input: Tensor) -> Tensor:
     return record(y, "Tanh", (input,), (lambda g: g * (1 - y * y),), saves_output=True)
 
 
+@rounds_once
 def tanhshrink(input: Tensor) -> Tensor:
     """Return `input - tanh(input)`."""
     input = float_operand(input)

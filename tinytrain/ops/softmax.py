@@ -8,13 +8,20 @@ import numpy as np
 
 from tinytrain import dtypes
 from tinytrain.device import Array, array_module
-from tinytrain.ops.common import cast, wrap_dim
+from tinytrain.dtypes import FLOATS
+from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.common import cast, rounds_once, wrap_dim
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
 __all__ = ["softmax", "softmin", "log_softmax"]
 
+_DECORATORS = 2
+"""Frames between `softmax` and its caller, for warnings that name the caller's line."""
 
+
+@by_autocast
+@rounds_once
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtypes.dtype | None = None) -> Tensor:
     """Return `exp(input) / sum(exp(input))`, the sum taken along `dim`.
 
@@ -27,7 +34,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
         IndexError: there is no such dimension.
         NotImplementedError: the elements are no floats and `dtype` is not given.
     """
-    input, axis = _prepared("softmax", input, dim, _stacklevel, dtype)
+    input, axis = _prepared("softmax", input, dim, _stacklevel + _DECORATORS, dtype)
     y = softmax_array(input.array, axis)
 
     def rule(g: Array) -> Array:
@@ -42,14 +49,16 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     """Return `softmax(-input)`; arguments and errors as for `softmax`."""
     if dim is None:
         dim = _implicit_dim("softmin", input.array.ndim, _stacklevel)
-    return softmax(-input, dim, _stacklevel, dtype)
+    return softmax(-input, dim, _stacklevel, dtype=dtype)
 
 
+@by_autocast
+@rounds_once
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: dtypes.dtype | None = None
 ) -> Tensor:
     """Return `input - log(sum(exp(input)))`, the sum along `dim`; arguments and errors as for `softmax`."""
-    input, axis = _prepared("log_softmax", input, dim, _stacklevel, dtype)
+    input, axis = _prepared("log_softmax", input, dim, _stacklevel + _DECORATORS, dtype)
     y = log_softmax_array(input.array, axis)
     xp = array_module(y)
 
@@ -91,7 +100,7 @@ def _prepared(
     axis = wrap_dim(dim, input.array.ndim)
     if dtype is not None:
         input = cast(input, dtypes.as_dtype(dtype))
-    if input.array.dtype.kind != "f":
+    if input.array.dtype.kind not in FLOATS:
         raise NotImplementedError(
             f'"{name}" not implemented for {input.dtype.name}: it takes floats. Pass dtype or convert with .float()'
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
+from tinytrain.dtypes import FLOATS, is_low
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import transposed
 from tinytrain.ops.common import to_tuple
@@ -90,9 +91,9 @@ def mean_over_windows(
     x = input.array if is_batch else input.array[None]
     xp = array_module(x)
     divisor = xp.asarray(divisor)
-    # float16 sums overflow before the division.
-    sums = kernel("resample", x)(x.astype(np.float32) if x.dtype == np.float16 else x, maps)
-    if x.dtype.kind == "f":
+    # Sums in 16 bits overflow or lose digits before the division.
+    sums = kernel("resample", x)(x.astype(np.float32) if is_low(x.dtype) else x, maps)
+    if x.dtype.kind in FLOATS:
         y = (sums / divisor.astype(sums.dtype)).astype(x.dtype, copy=False)
     else:
         y = xp.abs(sums) // xp.abs(divisor) * xp.sign(sums) * xp.sign(divisor)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from tinytrain.capturing import refuse
 from tinytrain.device import Array, array_module
-from tinytrain.kernels.fused.updates import find_update
+from tinytrain.kernels.fused.updates import can_skip, find_update, skipping_where
 from tinytrain.recording import touch
 from tinytrain.tape import enable_grad, no_grad
 from tinytrain.tensor import Tensor, wrap
@@ -50,6 +50,13 @@ class Optimizer:
 
     at_least_zero: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "eps")
     """Options that must not be negative."""
+
+    found_inf: Array | None = None
+    """While a `GradScaler` takes the step: not 0 where gradients overflowed, and nothing is to be changed.
+
+    float32 without dimensions, on the parameters' device. Where a kernel changes all parameters of a group, it may read
+    the value there; else the host waits for it.
+    """
 
     def __init__(self, params: Iterable[Any], defaults: Group):
         if isinstance(params, Tensor):
@@ -145,18 +152,28 @@ class Optimizer:
             if not held:
                 continue
             params, grads = [param for param, _ in held], [grad for _, grad in held]
-            states = [self.state.setdefault(param, {}) for param in params]
             arrays = [param.strided_array() for param in params]
             update_many = find_update(getattr(self.update, "kernel", None), arrays[0])
+            skips = update_many is not None and can_skip(arrays[0])
+            if not skips and self._is_void():
+                continue
+            states = [self.state.setdefault(param, {}) for param in params]
             left: Sequence[int] = range(len(params))
             if update_many is not None:
-                left = update_many(arrays, grads, states, group)
+                with skipping_where(self.found_inf, arrays[0]):
+                    left = update_many(arrays, grads, states, group)
+            if left and skips and self._is_void():
+                left = ()
             for position in left:
                 refuse(f"{type(self).__name__} has no kernel for its parameters whose numbers lie on the GPU")
                 self._update_one(params[position], grads[position], states[position], group)
             for param in params:
                 touch(param)
         return loss
+
+    def _is_void(self) -> bool:
+        """Return whether the step is to change nothing; waits for the device where there may be such a step."""
+        return self.found_inf is not None and bool(self.found_inf > 0)
 
     def _update_one(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
         grad = _with_dimensions(grad.copy())

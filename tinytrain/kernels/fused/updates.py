@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from tinytrain.device import Array
@@ -21,6 +22,19 @@ Update = Callable[[list[Array], list[Array], list[State], dict[str, Any]], Seque
 def find_update(name: str | None, param: Array) -> Update | None:
     """Return the function that computes the rule called `name` on arrays like `param`; None where there is none."""
     return UPDATES.get(name) if name is not None and offered(param) is not None else None
+
+
+def can_skip(param: Array) -> bool:
+    """Return whether updates of arrays like `param` can be told in the device's memory to change nothing."""
+    return hasattr(primitives(param), "during_step")
+
+
+def skipping_where(flag: Array | None, param: Array) -> AbstractContextManager[None]:
+    """Have updates of arrays like `param` change nothing meanwhile where `flag`, float32 of one element, is not 0."""
+    if flag is None or not can_skip(param):
+        return nullcontext()
+    skipping: AbstractContextManager[None] = primitives(param).during_step(is_void=flag)
+    return skipping
 
 
 def update_sgd(params: list[Array], grads: list[Array], states: list[State], group: dict[str, Any]) -> Sequence[int]:

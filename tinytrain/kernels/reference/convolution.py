@@ -7,8 +7,8 @@ with BLAS; a pointwise one multiplies the activations where they lie. Depthwise 
 product per number read, add up shifted products tap by tap instead. A transposed convolution is
 `conv_input_grad`, and its gradients are the other two functions.
 
-Arrays have the logical shape `(n, c, *size)` with any strides; results are channels-last in memory. float16 is
-computed in float32. `padding` is a `(before, after)` pair for each spatial axis.
+Arrays have the logical shape `(n, c, *size)` with any strides; results are channels-last in memory. Floats of
+16 bits are computed in float32. `padding` is a `(before, after)` pair for each spatial axis.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from tinytrain.device import array_module
+from tinytrain.dtypes import is_low
 from tinytrain.kernels.reference.depthwise import (
     depthwise_forward,
     depthwise_input_grad,
@@ -173,8 +174,8 @@ def conv_bias_grad(g: Array) -> Array:
 
 
 def _compute_form(array: Array) -> Array:
-    """Return float16 as float32, so that sums keep their digits; everything else as it is."""
-    return array.astype("float32") if array.dtype == "float16" else array
+    """Return floats of 16 bits as float32, so that sums keep their digits; everything else as it is."""
+    return array.astype("float32") if is_low(array.dtype) else array
 
 
 def _is_depthwise(channels: int, groups: int) -> bool:

@@ -12,6 +12,7 @@ from math import prod
 import numpy as np
 
 from tinytrain.device import array_module
+from tinytrain.dtypes import FLOATS
 from tinytrain.kernels.reference.windows import Array, taps, to_channels_first, to_channels_last
 
 
@@ -39,7 +40,7 @@ def max_pool_forward(
     """
     xp = array_module(x)
     x_last = to_channels_last(x)
-    is_float = x.dtype.kind == "f"
+    is_float = x.dtype.kind in FLOATS
     lowest = -np.inf if is_float else np.iinfo(x.dtype).min
     shape = (x.shape[0], *out_size, x.shape[1])
     y = xp.full(shape, lowest, x.dtype)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import array_module
+from tinytrain.dtypes import is_low
 from tinytrain.kernels.reference.windows import Array, to_channels_first, to_channels_last
 
 Index = Any
@@ -29,10 +30,10 @@ def resample(x: Array, maps: Sequence[tuple[int, Sequence[Tap]] | None]) -> Arra
         maps: for each spatial axis the new size and the taps, or None to leave it as it is.
 
     Returns:
-        `(n, c, *new_size)`, channels-last in memory; float16 is summed in float32.
+        `(n, c, *new_size)`, channels-last in memory; floats of 16 bits are summed in float32.
     """
     y = to_channels_last(x)
-    if y.dtype == "float16":
+    if is_low(y.dtype):
         y = y.astype("float32")
     for axis, each in enumerate(maps, start=1):
         if each is not None:
