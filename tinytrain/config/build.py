@@ -17,8 +17,9 @@ from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
 from tinytrain.datasets.samples import labels_of, retransformed
+from tinytrain.device import device as Device
 from tinytrain.device import require
-from tinytrain.errors import ConfigError, DataError
+from tinytrain.errors import ConfigError, DataError, UsageError
 from tinytrain.generator import manual_seed
 from tinytrain.inspection import layer_costs
 from tinytrain.models import MODELS
@@ -29,6 +30,7 @@ from tinytrain.training.ema import WeightAverage
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.mixing import MixingCollate
 from tinytrain.training.parameter_groups import RateScale, parameter_groups
+from tinytrain.training.precision import LOWER, build_scaler
 from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
@@ -82,6 +84,7 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
     """
     origins = config.origins
     device = require(config.device)
+    check_precision(config, device)
     if splits is None:
         splits = load_data(config)
     train, val, test = build_loaders(config, splits)
@@ -117,6 +120,8 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
         optimizer=optimizer,
         schedule=build_schedule(config, optimizer, num_batches=len(train)),
         epochs=config.train.epochs,
+        precision=config.train.precision,
+        scaler=build_scaler(config.train.precision, device),
         clip_grad_norm=config.train.clip_grad_norm,
         clip_grad_value=config.train.clip_grad_value,
         accumulate_steps=config.train.accumulate_steps,
@@ -138,6 +143,24 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
             },
         },
     )
+
+
+def check_precision(config: Config, device: Device) -> None:
+    """Make sure that a device computes in the precision asked for.
+
+    Raises:
+        ConfigError: it does not, or a package for it is missing.
+    """
+    precision, place = config.train.precision, place_of(("train", "precision"), config.origins)
+    if precision == "tf32" and device.type == "cpu":
+        raise ConfigError(
+            "tf32 is a mode of NVIDIA GPUs, and the device is cpu", place=place, remedy="Use fp32, or device: cuda"
+        )
+    if precision in LOWER:
+        try:
+            _ = LOWER[precision].numpy
+        except UsageError as error:
+            raise ConfigError(error.reason, place=place, remedy=error.remedy) from error
 
 
 def load_data(config: Config, *, augmentation: Augmentation | None = None, needed: Collection[str] = SPLITS) -> Splits:

@@ -15,6 +15,7 @@ from tinytrain.inspection.class_folders import named, survey_folders
 from tinytrain.inspection.cost import layer_costs
 from tinytrain.inspection.duplicates import find_copies
 from tinytrain.inspection.split_survey import SplitSurvey, survey_split
+from tinytrain.training.precision import LOWER
 from tinytrain.training.preflight import PLACEHOLDERS
 from tinytrain.training.rehearsal import estimate_memory, learning_rates, rehearse, waits_for_plateau
 from tinytrain.transforms import Compose, Normalize, build_pipeline
@@ -151,6 +152,11 @@ def _plan(quiet: Config, workers: int, check: Check) -> Plan:
     pace = rehearse(experiment)
     if waits_for_plateau(experiment):
         check.notes.append("the schedule waits for the validation loss to stop falling; its drops are not foreseen")
+    if experiment.precision in LOWER and experiment.device.type == "cpu":
+        check.notes.append(
+            f"train.precision: {experiment.precision} is slower than fp32 on a CPU, which computes in float32 "
+            "and rounds"
+        )
     return Plan(
         device=str(experiment.device),
         input_shape=experiment.input_shape,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from tinytrain.config.origins import Origins, dump_with_origins
+from tinytrain.training.precision import Precision
 from tinytrain.training.selection import Metric
 
 PositiveInt = Annotated[int, Field(ge=1)]
@@ -250,6 +251,12 @@ class TrainSection(Section):
 
     whitening: WhiteningSection | None = None
     """Filters to begin with in the first convolution. null: the network's own first values."""
+
+    precision: Precision = "fp32"
+    """What convolutions and matrix products compute in while learning: fp32, tf32 (GPU only), bf16 or fp16.
+
+    Weights, statistics and the loss are float32 in each; docs/precision.md tells what changes.
+    """
 
     clip_grad_norm: PositiveFloat | None = None
     """Largest Euclidean norm of all gradients together; longer ones are scaled down. null: no limit."""

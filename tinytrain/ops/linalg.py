@@ -204,7 +204,12 @@ def tensordot(a: Tensor, b: Tensor, dims: int | Sequence[Sequence[int]] | Tensor
             )
         right[j] = i
     _check_operands("tensordot", a, b)
-    return contract([a, b], [left, right], [each for each in left + right if (each in left) != (each in right)])
+    kept = [each for each in left + right if (each in left) != (each in right)]
+    sizes = dict(zip([*left, *right], [*a.array.shape, *b.array.shape], strict=True))
+    # A single number is a sum of products for PyTorch, not a matrix product, and so not lowered by autocast on a CPU.
+    is_single = all(sizes[each] == 1 for each in kept)
+    compute = contract.__wrapped__ if is_single else contract  # type: ignore[attr-defined]  # what is marked by_autocast
+    return compute([a, b], [left, right], kept)
 
 
 @by_autocast

@@ -48,6 +48,7 @@ def save_checkpoint(folder: RunFolder, e: Experiment, progress: Progress) -> Pat
         "plan": {"epochs": e.epochs, "batches": len(e.train)},
         "optimizer": {"rule": type(e.optimizer).__name__, "groups": state["param_groups"], "numbers": numbers},
         "schedule": e.schedule.state_dict(),
+        "scaler": e.scaler.state_dict(),
         "average_updates": None if e.average is None else e.average.num_updates,
         "progress": progress.document(),
     }
@@ -129,6 +130,8 @@ def _restore(
         for group, own in zip(_groups(e), options, strict=True):
             group.update(own)
         say(f"the learning rate goes on along the schedule for {e.epochs} epochs")
+    if document.get("scaler"):  # a run of another precision, gone on with by force, has none
+        e.scaler.load_state_dict(document["scaler"])
     set_random_state(e.device, arrays)
     return is_same_plan
 

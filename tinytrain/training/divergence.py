@@ -13,10 +13,12 @@ import numpy as np
 from tinytrain import nn
 from tinytrain.datasets.samples import sample_name
 from tinytrain.device import array_module, fetch, number_of
+from tinytrain.dtypes import FLOATS
 from tinytrain.errors import TinytrainError
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.precision import computing_in
 from tinytrain.training.random_state import random_state, set_random_state
 
 MAX_NAMES = 8
@@ -104,7 +106,7 @@ def explain(e: Experiment, epoch: int, batches: Sequence[Numbered], before: Sequ
     if weight is not None:
         told = f" learning from {names_of(e, epoch, before)}" if before else ""
         return f"{text}: {weight} is not finite since the step before{told}"
-    with no_grad():
+    with no_grad(), computing_in(e.precision, e.device):
         for _, (earlier, _) in batches[: wrong.position]:  # for the random numbers that they draw
             e.model(earlier.to(e.device))
     return f"{text}: it arises in {find_layer(e, images)}, in the batch of {names_of(e, epoch, [number])}"
@@ -122,7 +124,7 @@ def find_layer(e: Experiment, images: Tensor) -> str:
     if not _is_finite(images):
         return "the images themselves"
     found: list[str] = []
-    with _watched(e.model, found):
+    with _watched(e.model, found), computing_in(e.precision, e.device):
         e.model(images)
     return found[0] if found else f"the loss ({type(e.loss).__name__})"
 
@@ -157,4 +159,4 @@ def _watched(model: nn.Module, found: list[str]) -> Iterator[None]:
 
 def _is_finite(tensor: Tensor) -> bool:
     array = tensor.array
-    return array.dtype.kind != "f" or number_of(array_module(array).isfinite(array).all())
+    return array.dtype.kind not in FLOATS or number_of(array_module(array).isfinite(array).all())

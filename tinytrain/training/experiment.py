@@ -9,10 +9,12 @@ from typing import Any
 from tinytrain import nn
 from tinytrain.device import device as Device
 from tinytrain.optim import Optimizer
+from tinytrain.optim.grad_scaler import GradScaler
 from tinytrain.optim.schedules import Schedule
 from tinytrain.tensor import Tensor
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.freezing import Freezing
+from tinytrain.training.precision import Precision
 from tinytrain.training.selection import EarlyStopping, Metric
 from tinytrain.utils.data import DataLoader
 
@@ -37,6 +39,8 @@ class Experiment:
         epochs: passes over the training data.
         clip_grad_norm: the largest norm of all gradients together, None for any.
         clip_grad_value: the largest absolute value of a gradient element, None for any.
+        precision: of what the network computes while it learns.
+        scaler: scales the loss, where the precision needs that.
         accumulate_steps: batches whose gradients make one step of the optimizer.
         best_metric: what the best epoch is chosen by, on the validation set.
         early_stopping: when to end before `epochs`, None for never.
@@ -65,6 +69,8 @@ class Experiment:
     epochs: int
     clip_grad_norm: float | None = None
     clip_grad_value: float | None = None
+    precision: Precision = "fp32"
+    scaler: GradScaler = field(default_factory=lambda: GradScaler(enabled=False))
     accumulate_steps: int = 1
     best_metric: Metric = "top1"
     early_stopping: EarlyStopping | None = None

@@ -143,6 +143,7 @@ class _Training:
             folder.write_text("config.yaml", e.config_yaml)
             self._save()
         self._note_saved()
+        self._told_overflows = e.scaler.skipped_steps()
         self.events.begin(folder.path, e.epochs, p.epoch, len(e.train))
         if p.batches:
             self.say(f"going on in epoch {p.epoch + 1} after step {p.batches} of {len(e.train)}")
@@ -216,6 +217,8 @@ class _Training:
             reported = batch.loss.item() if step % e.log_every == 0 or step == len(e.train) else None
             if reported is not None and not math.isfinite(reported):
                 raise Suspicion
+            if reported is not None:
+                self._tell_overflows()
             self.events.batch(p.epoch + 1, step, batch.logits.shape[0], reported, p.lr)
 
     def _learn_carefully(self, batches: list[tuple[Tensor, Tensor]]) -> list[Learned]:
@@ -275,6 +278,8 @@ class _Training:
             "params": count_parameters(e.model),
             "macs": count_macs(e.model, e.input_shape),
             "device": str(e.device),
+            "precision": e.precision,
+            **({"skipped_steps": e.scaler.skipped_steps()} if e.scaler.is_enabled() else {}),
             "seed": e.seed,
             "weights_sha256": last_sha256,
         }
@@ -353,6 +358,17 @@ class _Training:
         bundle = Bundle(weights, class_names=e.class_names, input_shape=e.input_shape, version=__version__, **e.bundle)
         with self.folder.replacing(name) as path:
             save_bundle(path, bundle)
+
+    def _tell_overflows(self) -> None:
+        """Say how many steps were skipped since the last time because their gradients overflowed."""
+        scaler = self.e.scaler
+        if scaler.is_enabled() and (skipped := scaler.skipped_steps()) > self._told_overflows:
+            new = skipped - self._told_overflows
+            self._told_overflows = skipped
+            self.say(
+                f"left out {new} step{'s' * (new > 1)} whose gradients overflowed float16; "
+                f"the loss scale is now {scaler.get_scale():g}"
+            )
 
     def _tell_skipped(self) -> None:
         """Say which images were left out as damaged, each once."""

@@ -14,12 +14,11 @@ from tinytrain.inspection import layer_costs
 from tinytrain.optim.lr_scheduler import ReduceLROnPlateau
 from tinytrain.tensor import Tensor
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.precision import bytes_per_activation
 from tinytrain.training.step import learn
 
 MAX_STEPS = 50
 """No more are taken, however little time they need."""
-
-_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def estimate_memory(experiment: Experiment) -> dict[str, int]:
         "weights": sum(tensor.array.nbytes for tensor in e.model.state_dict().values()),
         "gradients": sum(p.array.nbytes for p in e.model.parameters() if p.requires_grad),
         "optimizer": sum(_num_bytes(value) for state in e.optimizer.state.values() for value in state.values()),
-        "activations": _FLOAT_BYTES * batch * (outputs + math.prod(e.input_shape)),
+        "activations": bytes_per_activation(e.precision) * batch * (outputs + math.prod(e.input_shape)),
     }
     return {**memory, "total": sum(memory.values())}
 

@@ -11,6 +11,7 @@ from tinytrain.capturing import is_replaying
 from tinytrain.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytrain.tensor import Tensor
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.precision import computing_in
 
 T = TypeVar("T")
 
@@ -59,24 +60,29 @@ def find_gradients(
     learned = []
     for position, (images, targets) in enumerate(batches):
         images, targets = images.to(e.device), targets.to(e.device)
-        outputs = e.model(images)
-        logits, loss = judged(e, outputs, targets)
+        with computing_in(e.precision, e.device):
+            logits, loss = judged(e, e.model(images), targets)
         if judge is not None:
             judge(position, loss)
         share = len(images) / num_images
-        (loss if share == 1 else loss * share).backward()
+        e.scaler.scale(loss if share == 1 else loss * share).backward()
         learned.append(Learned(logits.detach(), targets, loss.detach()))
     return learned
 
 
 def update(e: Experiment) -> None:
     """Change the weights by the gradients at hand, clipped before, and their average with them."""
-    if not is_replaying():
+    if is_replaying():
+        e.optimizer.step()  # what goes before and after it is recorded
+    else:
+        if e.clip_grad_norm is not None or e.clip_grad_value is not None:
+            e.scaler.unscale_(e.optimizer)
         if e.clip_grad_norm is not None:
             clip_grad_norm_(e.model.parameters(), e.clip_grad_norm)
         if e.clip_grad_value is not None:
             clip_grad_value_(e.model.parameters(), e.clip_grad_value)
-    e.optimizer.step()
+        e.scaler.step(e.optimizer)
+        e.scaler.update()
     if e.average is not None:
         e.average.update()
 

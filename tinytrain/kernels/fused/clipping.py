@@ -29,7 +29,7 @@ def unscale_arrays(arrays: list[Array], factor: Array) -> Array | None:
     Returns:
         Whether an element was infinite or NaN, without dimensions; None where they have no `norms_of`.
     """
-    backend = primitives(arrays[0])
+    backend = offered(arrays[0])
     sums = None if backend is None else backend.square_sums(arrays)
     if sums is None:
         return None
