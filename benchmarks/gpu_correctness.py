@@ -17,6 +17,7 @@ from tinytrain.optim import SGD
 from tinytrain.optim.schedules import SCHEDULES, Schedule
 from tinytrain.training import Experiment
 from tinytrain.training import selfcheck as check
+from tinytrain.training.precision import Precision, build_scaler
 from tinytrain.utils.data import DataLoader, TensorDataset
 
 if TYPE_CHECKING:
@@ -145,7 +146,9 @@ def _experiment(name: str, batch: check.Batch, device: str, precision: str) -> E
     return experiment(model, batch, device=device, precision=precision)
 
 
-def experiment(model: nn.Module, batch: check.Batch, *, device: str, precision: str, lr: float = 0.01) -> Experiment:
+def experiment(
+    model: nn.Module, batch: check.Batch, *, device: str, precision: Precision, lr: float = 0.01
+) -> Experiment:
     """Return a training of a model with SGD and momentum.
 
     Args:
@@ -156,11 +159,6 @@ def experiment(model: nn.Module, batch: check.Batch, *, device: str, precision: 
         lr: the learning rate.
     """
     where = tt.device(device, 0) if device == "cuda" else tt.device(device)
-    options: dict[str, Any] = {}
-    if precision != "fp32":
-        from tinytrain.training.precision import build_scaler
-
-        options = {"precision": precision, "scaler": build_scaler(precision, where)}
     optimizer = SGD(model.parameters(), lr=lr, momentum=0.9)
     data = DataLoader(TensorDataset(*batch), len(batch[0]))
     schedule = Schedule(SCHEDULES["constant"](optimizer, 1, 1), warmup_steps=0)
@@ -178,7 +176,8 @@ def experiment(model: nn.Module, batch: check.Batch, *, device: str, precision: 
         optimizer=optimizer,
         schedule=schedule,
         epochs=1,
-        **options,
+        precision=precision,
+        scaler=build_scaler(precision, where),
     )
 
 

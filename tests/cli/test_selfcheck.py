@@ -13,6 +13,7 @@ import pytest
 from tinytrain import kernels
 from tinytrain.cli.main import run
 from tinytrain.kernels import find_kernel, fused
+from tinytrain.optim.grad_scaler import GradScaler
 
 CONFIG = """\
 name: small
@@ -64,6 +65,22 @@ def test_the_kernels_of_this_machine_agree_with_the_definition(config, capsys, o
     assert shares == sorted(shares, reverse=True)
     first = next(each for each in found["deviations"] if each["name"] == "features.0.0.weight")
     assert first["layer"] == "Conv2d"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_narrow_precisions_agree_within_wider_bounds(config, capsys, precision):
+    pytest.importorskip("ml_dtypes")
+    found = document(config, capsys, "--precision", precision)
+    assert (found["agrees"], found["precision"]) == (True, precision)
+    output = next(each for each in found["deviations"] if each["kind"] == "output")
+    assert 1e-5 < output["error"] < output["bound"] < 0.1
+
+
+def test_a_scale_that_overflows_is_lowered_first(config, capsys, monkeypatch):
+    scaler = GradScaler("cpu", init_scale=2.0**40)
+    monkeypatch.setattr("tinytrain.config.build.build_scaler", lambda *_: scaler)
+    assert document(config, capsys, "--precision", "fp16")["agrees"] is True
+    assert 1 < scaler.skipped_steps() < 40
 
 
 def test_the_bounds_are_tight_enough_to_mean_something(config, capsys):

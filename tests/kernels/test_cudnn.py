@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tinytrain import dtypes
 from tinytrain.device import cuda_problem, cupy
 from tinytrain.kernels import reference
 from tinytrain.kernels.cuda import cudnn, frontend
@@ -48,10 +49,11 @@ def gpu(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(params=BOUNDS)
-def precision(request: pytest.FixtureRequest, gpu: None, monkeypatch: pytest.MonkeyPatch) -> str:
+def precision(request: pytest.FixtureRequest, gpu: None) -> Iterator[str]:
     """Return each precision in turn, and allow TF32 for its turn alone."""
-    monkeypatch.setattr(cudnn, "allow_tf32", request.param == "tf32")
-    return request.param
+    dtypes.set_float32_matmul_precision("high" if request.param == "tf32" else "highest")
+    yield request.param
+    dtypes.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.gpu

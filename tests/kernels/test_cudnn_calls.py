@@ -189,8 +189,8 @@ def test_tf32_is_asked_for_where_it_is_allowed_alone(stub, monkeypatch):
     asked = []
     monkeypatch.setattr(stub.planner, "known", lambda what: asked.append(what.tf32) or StubPlan(what), raising=False)
     x, w, where = host(values((1, 2, 3, 3), 1)), host(values((2, 2, 1, 1), 2)), (1, 1, 0, 0, 0, 0, 1, 1, 1)
-    for allowed in (False, True):
-        monkeypatch.setattr(cudnn, "allow_tf32", allowed)
+    for wanted in ("highest", "high"):
+        monkeypatch.setattr(cudnn, "get_float32_matmul_precision", lambda wanted=wanted: wanted)
         g = cudnn.fprop(x, w, where)
         cudnn.dgrad(g, w, x.shape, where)
         cudnn.wgrad(g, x, w.shape, where)

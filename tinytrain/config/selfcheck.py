@@ -90,7 +90,9 @@ def selfcheck(config: Config, *, batch_size: int | None = None, watch: Any = lam
     size = batch_size or min(config.data.batch_size, MAX_IMAGES)
     still = {"download": False, "workers": 0, "batch_size": size}
     config = config.model_copy(update={"data": config.data.model_copy(update=still)})
-    on_cpu = config.model_copy(update={"device": "cpu"})
+    precision = config.train.precision
+    exact = config.train.model_copy(update={"precision": "fp32"})
+    on_cpu = config.model_copy(update={"device": "cpu", "train": exact})
     watch("building the network")
     definition, splits, data = _build(on_cpu)
     batches = list(islice(definition.train, TRIES))
@@ -98,13 +100,13 @@ def selfcheck(config: Config, *, batch_size: int | None = None, watch: Any = lam
     parameter = next(iter(tested.model.parameters()))
     return SelfCheck(
         device=str(tested.device),
-        precision="fp32",
+        precision=precision,
         kernels=[{"set": each["set"], "reason": each["reason"]} for each in kernels_in_use(parameter.array)],
         data=data,
         batch_size=len(batches[0][0]),
         input_shape=definition.input_shape,
         classes=len(definition.class_names),
-        deviations=compare_steps(tested, definition, batches, watch=watch),
+        deviations=compare_steps(tested, definition, batches, precision=precision, watch=watch),
     )
 
 

@@ -7,6 +7,7 @@ rule without a kernel that can skip by itself.
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -172,6 +173,10 @@ class GradScaler:
             self._move(scale, tracker, skipped, founds)
         self._stages.clear()
 
+    def forget_step(self) -> None:
+        """Forget what a step has unscaled that was given up before `update`."""
+        self._stages.clear()
+
     def get_scale(self) -> float:
         """Return the scale, 1 where scaling is not enabled; waits for the device."""
         if not self._enabled:
@@ -267,7 +272,7 @@ class GradScaler:
     def _move(self, scale: Tensor, tracker: Tensor, skipped: Tensor, founds: list[Array]) -> None:
         """Shrink the scale after an overflow, let it grow after enough steps without one."""
         xp = array_module(scale.array)
-        overflowed = xp.stack(founds).max() > 0
+        overflowed = functools.reduce(xp.logical_or, founds) > 0
         wide = scale.array.astype(np.float64)
         count = tracker.array + 1
         is_due = count == self._growth_interval

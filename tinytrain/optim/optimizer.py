@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 from tinytrain.capturing import refuse
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.kernels.fused.updates import can_skip, find_update, skipping_where
 from tinytrain.recording import touch
 from tinytrain.tape import enable_grad, no_grad
@@ -173,7 +173,7 @@ class Optimizer:
 
     def _is_void(self) -> bool:
         """Return whether the step is to change nothing; waits for the device where there may be such a step."""
-        return self.found_inf is not None and bool(self.found_inf > 0)
+        return self.found_inf is not None and number_of(self.found_inf) > 0
 
     def _update_one(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
         grad = _with_dimensions(grad.copy())

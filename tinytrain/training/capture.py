@@ -307,6 +307,7 @@ class _HostState:
         e.optimizer.state.update(self._remembered)
         if e.average is not None:
             e.average.num_updates = self._num_updates
+        e.scaler.forget_step()
         meter.count = self._count
         set_random_state(e.device, self._random)
         random.setstate(self._python)

@@ -204,10 +204,18 @@ def deviations(
 def take_step(e: Experiment, batch: Batch) -> StepRecord:
     """Return what one step of training gives; model and optimizer are as before afterwards.
 
+    A step that is skipped since the scaled loss overflows is taken again with the lower scale, as in a training.
+
     Args:
         e: whose optimizer has taken no step.
         batch: images and targets.
     """
+    skipped = e.scaler.skipped_steps()
+    record = _take_step(e, batch)
+    return record if e.scaler.skipped_steps() == skipped else take_step(e, batch)
+
+
+def _take_step(e: Experiment, batch: Batch) -> StepRecord:
     manual_seed(e.seed)
     e.model.train()
     for module in e.model.modules():

@@ -62,10 +62,10 @@ def find_gradients(
         images, targets = images.to(e.device), targets.to(e.device)
         with computing_in(e.precision, e.device):
             logits, loss = judged(e, e.model(images), targets)
-        if judge is not None:
-            judge(position, loss)
-        share = len(images) / num_images
-        e.scaler.scale(loss if share == 1 else loss * share).backward()
+            if judge is not None:
+                judge(position, loss)
+            share = len(images) / num_images
+            e.scaler.scale(loss if share == 1 else loss * share).backward()
         learned.append(Learned(logits.detach(), targets, loss.detach()))
     return learned
 

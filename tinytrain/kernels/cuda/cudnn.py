@@ -19,12 +19,10 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, cupy
+from tinytrain.dtypes import get_float32_matmul_precision
 from tinytrain.kernels.cuda import frontend
 from tinytrain.kernels.cuda.frontend import BIAS, INPUT, OTHER, OUTPUT, Convolution, Shape, describe
 from tinytrain.kernels.cuda.plans import NoPlanError, PlanCache, UnplannedError, fastest
-
-allow_tf32 = False
-"""Whether float32 convolutions may round their inputs to 10 bits of mantissa, for the tensor cores."""
 
 WORKSPACE_SHARE = 16  # a plan may ask for one part in so many of the device's memory,
 MOST_WORKSPACE = 2 << 30  # and for no more than so many bytes
@@ -75,7 +73,7 @@ def fprop(x: Array, w: Array, geometry: Shape, bias: Array | None = None) -> Arr
     x4, w4 = _with_rows(x), _with_rows(w)
     operands = {INPUT: x4, OTHER: w4} if bias is None else {INPUT: x4, OTHER: w4, BIAS: bias[None, :, None, None]}
     dtype = _common_type(*operands.values())
-    what = describe("fprop", x4.shape, w4.shape, geometry, dtype, tf32=allow_tf32, has_bias=bias is not None)
+    what = describe("fprop", x4.shape, w4.shape, geometry, dtype, tf32=_allows_tf32(), has_bias=bias is not None)
     return _like(x, _compute(what, operands, what.y))
 
 
@@ -97,7 +95,7 @@ def dgrad(g: Array, w: Array, x_shape: Sequence[int], geometry: Shape) -> Array:
         ValueError: the shapes do not go together.
     """
     g4, w4, dtype = _with_rows(g), _with_rows(w), _common_type(g, w)
-    what = describe("dgrad", _shape4(x_shape), w4.shape, geometry, dtype, y_shape=g4.shape, tf32=allow_tf32)
+    what = describe("dgrad", _shape4(x_shape), w4.shape, geometry, dtype, y_shape=g4.shape, tf32=_allows_tf32())
     return _like(g, _compute(what, {INPUT: g4, OTHER: w4}, what.x))
 
 
@@ -119,7 +117,7 @@ def wgrad(g: Array, x: Array, w_shape: Sequence[int], geometry: Shape) -> Array:
         ValueError: the shapes do not go together.
     """
     g4, x4, dtype = _with_rows(g), _with_rows(x), _common_type(g, x)
-    what = describe("wgrad", x4.shape, _shape4(w_shape), geometry, dtype, y_shape=g4.shape, tf32=allow_tf32)
+    what = describe("wgrad", x4.shape, _shape4(w_shape), geometry, dtype, y_shape=g4.shape, tf32=_allows_tf32())
     return _like(g, _dense(_compute(what, {INPUT: x4, OTHER: g4}, what.w)))
 
 
@@ -280,6 +278,11 @@ def _copy(array: Array) -> Array:
     if array.dtype.itemsize == 2:
         return array.view(np.uint16).copy(order="C").view(array.dtype)
     return array.copy(order="C")
+
+
+def _allows_tf32() -> bool:
+    """Return whether float32 operands may be rounded to 11 significant bits, for the tensor cores."""
+    return get_float32_matmul_precision() != "highest"
 
 
 def _common_type(*arrays: Array) -> str:
