@@ -38,7 +38,8 @@ CONSTANTS = {
 def constants_of(source, element, architecture):
     """Return sets of constants that a source is compiled with."""
     if source in CONSTANTS:
-        return CONSTANTS[source] if (element, architecture) == ("float32", "sm_90") else CONSTANTS[source][:1]
+        takes_most = architecture == "sm_90" and element != "float16"  # of registers
+        return CONSTANTS[source] if takes_most else CONSTANTS[source][:1]
     text = compiler.source_text(source)
     packs = (4 if element == "float32" else 8, *([1] if architecture == "sm_90" else []))
     return [

@@ -55,7 +55,7 @@ FORWARD = {
     (5, 1): Column(2, 4, 4),
     (5, 2): Column(2, 2, 4),
     (7, 1): Column(2, 4, 2),
-    (7, 2): Column(2, 1, 4),
+    (7, 2): Column(2, 1, 3),
 }
 BACKWARD = {
     (3, 1): Column(2, 4, 3),
