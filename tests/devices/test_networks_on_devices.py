@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -29,6 +30,9 @@ MORE_LAYERS = [
 ]
 LAYERS_HERE = [*LAYERS, *(each for each in MORE_LAYERS if hasattr(nn, each[0].partition("(")[0]))]
 RANDOM = ("Dropout", "RReLU")
+IS_EMULATED = os.environ.get("TINYTRAIN_EMULATED_GPU") == "1"
+# Kernels that a CPU runs thread after thread take minutes for the large ones.
+IN_FLOAT32 = ["lenet5", "cifar_resnet20", "shufflenet_v2_x0_5", "mobilenet_v3_small"] if IS_EMULATED else [*SIDES]
 
 
 @pytest.fixture
@@ -56,12 +60,12 @@ def test_a_layer_gives_the_same_outputs_gradients_and_buffers(text, shape, devic
 @pytest.mark.parametrize("name", SIDES)
 def test_a_network_gives_the_same_outputs_and_gradients(name, device):
     # In float64: the statistics of three images make any rounding large.
-    compare(network(name, np.float64), images_for(name), device, class_loss, rtol=1e-6, atol=1e-7)
+    compare(network(name, np.float64), images_for(name, 3), device, class_loss, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", SIDES)
+@pytest.mark.parametrize("name", IN_FLOAT32)
 def test_a_network_in_float32_is_as_near_to_the_truth_as_on_the_cpu(name, device):
-    images = images_for(name)
+    images = images_for(name, 8)  # of fewer, statistics turn rounding into other signs before a ReLU
     truth = run(network(name, np.float64), images, "cpu", class_loss)
     expected = run(network(name, np.float32), images.astype(np.float32), "cpu", class_loss)
     found = run(network(name, np.float32), images.astype(np.float32), device, class_loss)
@@ -120,16 +124,16 @@ def network(name: str, dtype: type) -> Callable[[], nn.Module]:
     return build
 
 
-def images_for(name: str) -> np.ndarray:
-    """Return three images of the size that a network takes."""
+def images_for(name: str, count: int) -> np.ndarray:
+    """Return images of the size that a network takes."""
     channels = 1 if name == "lenet5" else 3
-    return np.random.default_rng(0).standard_normal((3, channels, SIDES[name], SIDES[name]))
+    return np.random.default_rng(0).standard_normal((count, channels, SIDES[name], SIDES[name]))
 
 
 def class_loss(outputs):
     """Return the loss of a network, of all its heads together."""
     heads = outputs if isinstance(outputs, tuple) else (outputs,)
-    labels = tt.tensor([0, 1, 3]).to(heads[0].device)
+    labels = (tt.arange(heads[0].shape[0]) % 4).to(heads[0].device)
     return sum(F.cross_entropy(head, labels, label_smoothing=0.1) for head in heads)
 
 
