@@ -236,6 +236,19 @@ def scatter_add(target: Array, index: Any, values: Array) -> None:
         target[...] = wide
 
 
+def scatter_extreme(target: Array, index: Any, values: Array, *, largest: bool) -> None:
+    """Put the largest, or the smallest, of `target[index]` and `values` into `target[index]` in place."""
+    name = "maximum" if largest else "minimum"
+    if isinstance(target, np.ndarray):
+        getattr(np, name).at(target, index, values)
+        return
+    kept = target.dtype.name in ("int32", "int64", "uint32", "uint64", "float32", "float64")  # by CuPy
+    wide = target if kept else target.astype("int32" if target.dtype.kind in "biu" else "float32")
+    getattr(cupy(), name).at(wide, index, values)
+    if wide is not target:
+        target[...] = wide
+
+
 def synchronize(where: device | str | int | None = None) -> None:
     """Wait until a GPU has finished what was asked of it on all streams; nothing to do on the CPU.
 

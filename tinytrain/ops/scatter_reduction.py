@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.device import Array, array_module, number_of, scatter_add, scatter_extreme
 from tinytrain.dtypes import FLOATS
 from tinytrain.ops.copying import clone
 from tinytrain.ops.places import as_line, prepared
@@ -49,7 +49,7 @@ def scatter_reduce(
         left_out[places] = True
     out = xp.where(left_out, xp.asarray(_neutral(xp, reduce, x.dtype), x.dtype), x)
     if reduce in ("amax", "amin"):
-        (xp.maximum if reduce == "amax" else xp.minimum).at(out, places, y)
+        scatter_extreme(out, places, y, largest=reduce == "amax")
     elif reduce == "prod":
         _multiply_at(out, places, y)
     else:
