@@ -242,9 +242,16 @@ def scatter_extreme(target: Array, index: Any, values: Array, *, largest: bool) 
     if isinstance(target, np.ndarray):
         getattr(np, name).at(target, index, values)
         return
-    kept = target.dtype.name in ("int32", "int64", "uint32", "uint64", "float32", "float64")  # by CuPy
+    scatter = getattr(cupy(), name).at
+    if target.dtype == "int64":  # CuPy 14.0 takes unsigned ones only; the turned sign keeps the order
+        sign = np.uint64(1 << 63)
+        turned = target.view("uint64") ^ sign
+        scatter(turned, index, values.astype("int64", copy=False).view("uint64") ^ sign)
+        target[...] = (turned ^ sign).view("int64")
+        return
+    kept = target.dtype.name in ("int32", "uint32", "uint64", "float32", "float64")
     wide = target if kept else target.astype("int32" if target.dtype.kind in "biu" else "float32")
-    getattr(cupy(), name).at(wide, index, values)
+    scatter(wide, index, values)
     if wide is not target:
         target[...] = wide
 

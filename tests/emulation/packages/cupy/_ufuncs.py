@@ -10,11 +10,11 @@ from cupy import _capture
 from cupy._array import ndarray
 from cupy._results import fresh, index_of, operand, quietly, wrapped
 
-_SCATTERS = {
-    "add": "i4 i8 f2 f4 f8 u4 u8",
+_SCATTERS = {  # by CuPy 14.0; later ones add int64
+    "add": "i4 f2 f4 f8 u4 u8",
     "subtract": "i4 u4",
-    "maximum": "i4 i8 f4 f8 u4 u8",
-    "minimum": "i4 i8 f4 f8 u4 u8",
+    "maximum": "i4 f4 f8 u4 u8",
+    "minimum": "i4 f4 f8 u4 u8",
     "bitwise_and": "i4 i8 u4 u8",
     "bitwise_or": "i4 i8 u4 u8",
     "bitwise_xor": "i4 i8 u4 u8",
