@@ -166,7 +166,7 @@ def open_evaluation(
     load_every_tensor(model, weights, mapping, source)
     return Evaluation(
         source=os.fspath(source),
-        config=config,
+        config=config.model_copy(update={"device": str(where)}),  # images that stay on a device lie with the model
         split=split,
         model=(model if augmentation is None else MeanOfViews(model)).to(where).eval(),
         dataset=dataset,
