@@ -137,15 +137,27 @@ class AccumulateGrad(Node):
     """The end of a path: adds what arrives to a leaf tensor's `grad`.
 
     Args:
-        deliver: called with the whole gradient of the leaf; with True behind it where nobody else holds its memory.
+        variable: the leaf, or a weak reference where the leaf keeps this node: tensors are not left to the collector of
+            cycles.
     """
 
-    __slots__ = ("deliver", "variable")
+    __slots__ = ("_variable",)
 
-    def __init__(self, variable: Any, deliver: Callable[..., None]):
+    def __init__(self, variable: Any):
         super().__init__("AccumulateGrad", (), ())
-        self.variable = variable
-        self.deliver = deliver
+        self._variable = variable
+
+    @property
+    def variable(self) -> Any:
+        """The leaf; None where nobody holds it any more."""
+        held = self._variable
+        return held() if isinstance(held, weakref.ref) else held
+
+    def deliver(self, g: Array, is_private: bool = False) -> None:
+        """Hand the leaf its whole gradient; `is_private` where nobody else holds its memory."""
+        variable = self.variable
+        if variable is not None:
+            variable._accumulate(g, is_private)
 
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"

@@ -84,7 +84,7 @@ class Tensor(TensorValues):
     _hooks: dict[str, dict[int, Any]] | None
     _accumulator: weakref.ref[Node] | Node | None
     _keeps_accumulator = False
-    """Whether the node that gathers the gradient is kept from step to step; tensor and node are a cycle then."""
+    """Whether the node that gathers the gradient is kept from step to step."""
 
     def __init__(self, *data: Any):
         numpy_dtype = dtypes.get_default_dtype().numpy
@@ -167,8 +167,11 @@ class Tensor(TensorValues):
         held = self._accumulator
         node = held() if isinstance(held, weakref.ref) else held
         if node is None:
-            node = AccumulateGrad(self, self._accumulate)
-            self._accumulator = node if self._keeps_accumulator else weakref.ref(node)
+            if self._keeps_accumulator:
+                node = self._accumulator = AccumulateGrad(weakref.ref(self))
+            else:
+                node = AccumulateGrad(self)
+                self._accumulator = weakref.ref(node)
         return node
 
     def _renew_view(self) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 import tinytrain as tt
+from tinytrain import nn
 from tinytrain.autograd import gradcheck
 
 
@@ -219,3 +223,16 @@ def test_a_result_behaves_as_contiguous_whatever_its_memory_order():
     flat[0, 0] = 7.0
     assert y[0, 0, 0, 0].item() == 7.0
     assert y.stride() == (120, 20, 5, 1)
+
+
+def test_a_parameter_goes_at_once_when_nobody_holds_it():
+    gc.disable()
+    try:
+        layer = nn.Linear(3, 2)
+        for _ in range(2):
+            layer(tt.ones(1, 3)).sum().backward()
+        gone = weakref.ref(layer.weight)
+        del layer
+        assert gone() is None
+    finally:
+        gc.enable()
