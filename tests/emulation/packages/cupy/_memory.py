@@ -75,6 +75,8 @@ class _PooledMemory(BaseMemory):
         self._rounded, self._pool = rounded, pool
 
     def __del__(self) -> None:
+        if _lock is None:  # the interpreter is going, and its modules before it
+            return
         with _lock:
             if _live:
                 del _live[bisect.bisect_left(_live, (self._offset, self.size))]
