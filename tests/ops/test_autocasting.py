@@ -371,3 +371,20 @@ def test_matmul_precision_is_one_of_pytorchs_words():
     tt.set_float32_matmul_precision("highest")
     with pytest.raises(RuntimeError, match=r"expected one of highest, high, medium as .*; got 'tf32'"):
         tt.set_float32_matmul_precision("tf32")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_operands_may_be_given_by_name(dtype):
+    x, y, w = (tt.randn(*shape).to(getattr(tt, dtype)) for shape in ((2, 3), (2, 3), (4, 3, 3)))
+    for function, operands in (
+        (F.cosine_similarity, {"x1": x, "x2": y}),
+        (F.bilinear, {"input1": x, "input2": y, "weight": w}),
+        (F.softmax, {"input": x, "dim": 1}),
+        (tt.exp, {"input": x}),
+    ):
+        expected = function(*operands.values())
+        found = function(**operands)
+        assert found.dtype is expected.dtype is x.dtype
+        np.testing.assert_array_equal(found.array, expected.array)
+        with tt.autocast("cpu", tt.float16):
+            np.testing.assert_array_equal(function(**operands).array, function(*operands.values()).array)

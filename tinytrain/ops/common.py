@@ -127,14 +127,16 @@ def rounds_once(function: Function) -> Function:
     Args:
         function: an op whose first argument decides; where the caller names a `dtype`, that is the result's.
     """
+    first = function.__code__.co_varnames[0]
 
     @functools.wraps(function)
-    def run(input: Any, *args: Any, **kwargs: Any) -> Any:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        input = args[0] if args else kwargs.get(first)
         # The size first: asking for more takes a tenth of the time of a small op.
         if not isinstance(input, Tensor) or input._array.itemsize != 2 or not dtypes.is_low(input.value.dtype):
-            return function(input, *args, **kwargs)
+            return function(*args, **kwargs)
         named = {key: _widened(each) for key, each in kwargs.items()}
-        result = function(_widened(input), *map(_widened, args), **named)
+        result = function(*map(_widened, args), **named)
         if kwargs.get("dtype") is not None:
             return result
         if isinstance(result, Tensor):
