@@ -72,7 +72,6 @@ class device:
 
 
 CPU = device("cpu")
-_ADDED_BY_GPU = frozenset("int32 uint32 uint64 float16 float32 float64".split())  # by every CuPy's add.at
 
 
 @functools.cache
@@ -214,46 +213,6 @@ def is_pinned(array: Array) -> bool:
     """Return whether an array lies in memory that `pinned_empty` gave."""
     base = getattr(array, "base", None)
     return base is not None and _pinned.get(id(base)) is base
-
-
-def scatter_add(target: Array, index: Any, values: Array) -> None:
-    """Add `values` into `target[index]` in place; an element named twice is added twice.
-
-    On a GPU the order in which it is added to is not fixed, and so is the last bit of a float's sum.
-    """
-    if isinstance(target, np.ndarray):
-        np.add.at(target, index, values)
-    elif target.dtype.name in _ADDED_BY_GPU:
-        cupy().add.at(target, index, values)
-    elif target.dtype.kind in "biu":  # CuPy adds unsigned ones only, which is the same for the bits
-        wide = target.astype("int64", copy=False)
-        cupy().add.at(wide.view("uint64"), index, values.astype("int64", copy=False).view("uint64"))
-        if wide is not target:
-            target[...] = wide
-    else:
-        wide = target.astype("float32")
-        cupy().add.at(wide, index, values)
-        target[...] = wide
-
-
-def scatter_extreme(target: Array, index: Any, values: Array, *, largest: bool) -> None:
-    """Put the largest, or the smallest, of `target[index]` and `values` into `target[index]` in place."""
-    name = "maximum" if largest else "minimum"
-    if isinstance(target, np.ndarray):
-        getattr(np, name).at(target, index, values)
-        return
-    scatter = getattr(cupy(), name).at
-    if target.dtype == "int64":  # CuPy 14.0 takes unsigned ones only; the turned sign keeps the order
-        sign = np.uint64(1 << 63)
-        turned = target.view("uint64") ^ sign
-        scatter(turned, index, values.astype("int64", copy=False).view("uint64") ^ sign)
-        target[...] = (turned ^ sign).view("int64")
-        return
-    kept = target.dtype.name in ("int32", "uint32", "uint64", "float32", "float64")
-    wide = target if kept else target.astype("int32" if target.dtype.kind in "biu" else "float32")
-    scatter(wide, index, values)
-    if wide is not target:
-        target[...] = wide
 
 
 def synchronize(where: device | str | int | None = None) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import tinytrain as tt
-from tinytrain.device import cuda_problem, cupy, memory_problem, module_of, move, require, scatter_add
+from tinytrain.device import cuda_problem, cupy, memory_problem, module_of, move, require
+from tinytrain.kernels.scattering import scatter_add
 
 needs_gpu = pytest.mark.skipif(cuda_problem() is not None, reason=str(cuda_problem()))
 

@@ -31,6 +31,7 @@ CONSTANTS = {
     "depthwise_backward": columns(depthwise.BACKWARD, "GRADIENTS"),
     "depthwise_any": [{"PACK": 4, "THREADS": depthwise.THREADS}],
     "direct": [{"MICRO": 8, "PACK_C": 4, "PACK_O": 4}, {"MICRO": 4, "PACK_C": 1, "PACK_O": 1}],
+    "scattering": [{"VALUE": "double"}, {"VALUE": "bfloat_t"}],
 }
 """Of the sources that have constants of their own."""
 

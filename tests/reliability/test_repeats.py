@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tinytrain.device import cuda_problem
+
 from .trials import IS_FULL, finish, outcome, trials
 
 RUNS = trials(full=5, some=2)
@@ -24,6 +26,15 @@ def test_runs_are_identical(config: Path, expected: tuple[object, ...], tmp_path
     for number in range(RUNS - 1):
         assert finish("train", config, "--run-dir", tmp_path / str(number)).returncode == 0
         assert outcome(tmp_path / str(number)) == expected
+
+
+@pytest.mark.gpu
+def test_runs_on_a_gpu_are_identical(config: Path, tmp_path: Path):
+    if (problem := cuda_problem()) is not None:
+        pytest.skip(problem)
+    for name in ("one", "another"):
+        assert finish("train", config, "device=cuda", "--run-dir", tmp_path / name).returncode == 0
+    assert outcome(tmp_path / "one") == outcome(tmp_path / "another")
 
 
 @pytest.mark.parametrize("workers", [1, 4] if IS_FULL else [4])

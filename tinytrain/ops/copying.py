@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.device import Array, array_module, number_of
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.common import wrap_dim
 from tinytrain.ops.shape import expand, reshape, unpack, variadic
 from tinytrain.recording import record

@@ -8,6 +8,7 @@ import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import FLOATS
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.common import wrap_dim
 from tinytrain.tensor import Tensor, wrap
 
@@ -68,9 +69,11 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights is not None and weights.array.shape != x.shape:
         raise RuntimeError(f"weights should be 1-d and have the same length as input; got {list(weights.shape)}")
     xp = array_module(x)
+    counts = xp.bincount(x.astype(np.int64), minlength=minlength).astype(np.int64, copy=False)
     if weights is None:
-        return wrap(xp.bincount(x.astype(np.int64), minlength=minlength).astype(np.int64, copy=False))
-    totals = xp.bincount(x.astype(np.int64), weights.array.astype(np.float64), minlength=minlength)
+        return wrap(counts)
+    totals = xp.zeros(counts.shape, np.float64)  # not CuPy's own sums, which change with the order of threads
+    scatter_add(totals, x, weights.array.astype(np.float64))
     return wrap(totals.astype(weights.array.dtype if weights.array.dtype.kind in FLOATS else np.float64))
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import FLOATS
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, float_operand, rounds_once, wrap_dim
 from tinytrain.ops.picking import named_result

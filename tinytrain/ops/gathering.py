@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.common import same_device, wrap_dim
 from tinytrain.ops.output import accepts_out
 from tinytrain.ops.places import checked_places, checked_vector, lattice

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.arithmetic import fill
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import is_number, same_device

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module, number_of, scatter_add
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import rounds_once, same_device
 from tinytrain.recording import record

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.device import Array, array_module, number_of, scatter_add, scatter_extreme
+from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import FLOATS
+from tinytrain.kernels.scattering import scatter_add, scatter_extreme
 from tinytrain.ops.copying import clone
 from tinytrain.ops.places import as_line, prepared
 from tinytrain.recording import record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.device import scatter_add as add_at
+from tinytrain.kernels.scattering import scatter_add as add_at
 from tinytrain.ops.arithmetic import mul
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import same_device, wrap_dim

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tinytrain.device import Array, array_module, scatter_add
+from tinytrain.device import Array, array_module
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.common import wrap_dim
 from tinytrain.ops.shape import address
 from tinytrain.recording import record, record_view

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tinytrain.capturing import is_replaying
-from tinytrain.device import Array, fetch, module_of, move, scatter_add
+from tinytrain.device import Array, fetch, module_of, move
 from tinytrain.device import device as Device
+from tinytrain.kernels.scattering import scatter_add
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
