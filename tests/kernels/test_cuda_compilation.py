@@ -69,6 +69,7 @@ def test_a_source_compiles(source, element, architecture, tmp_path):
             "-Xptxas",
             "-v",
             *options,
+            *compiler.ADDED_BY_CUPY,
             "kernels.cu",
             "-o",
             "kernels.cubin",

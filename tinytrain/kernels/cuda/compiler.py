@@ -25,6 +25,9 @@ ELEMENTS = {"float32": "float", "float16": "half_t", "bfloat16": "bfloat_t"}
 OPTIONS = ("-std=c++17",)
 """No `--use_fast_math`: divisions, roots and exponentials round as IEEE 754 has it, or to the last two places."""
 
+ADDED_BY_CUPY = ("-ftz=true",)
+"""What CuPy puts behind our options, ours or not: float32 numbers below 1.2e-38 count as 0, read and written."""
+
 THREADS = 256
 """In a block, at most. Eight such blocks fill a multiprocessor."""
 
