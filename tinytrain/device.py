@@ -215,6 +215,19 @@ def is_pinned(array: Array) -> bool:
     return base is not None and _pinned.get(id(base)) is base
 
 
+def choose(condition: Array, x: Any, y: Any, dtype: Any) -> Array:
+    """Return `x` where a condition holds and `y` elsewhere, as `where` of the array's module, in the type named.
+
+    CuPy's `where` has no bfloat16, and gives float32 for it.
+    """
+    return array_module(condition).where(condition, x, y).astype(dtype, copy=False)
+
+
+def sortable(array: Array) -> Array:
+    """Return an array of the same order that can be sorted: CuPy sorts no bfloat16, so float32 for it."""
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
 def synchronize(where: device | str | int | None = None) -> None:
     """Wait until a GPU has finished what was asked of it on all streams; nothing to do on the CPU.
 

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.bits import MersenneTwister, SplitMix
-from tinytrain.device import CPU, Array, device, module_of, move, number_of, require
+from tinytrain.device import CPU, Array, choose, device, module_of, move, number_of, require
 from tinytrain.dtypes import FLOATS, is_low
 from tinytrain.random_streams import seed_process_stream
 from tinytrain.tensor import Tensor, share
@@ -134,8 +134,7 @@ class Generator:
             numbers *= float(high - low)
             numbers += float(low)
         numbers = numbers.astype(dtype, copy=False)
-        xp = self._source.xp
-        return xp.where(numbers == dtype.type(high), dtype.type(low), numbers).reshape(shape)
+        return choose(numbers == dtype.type(high), dtype.type(low), numbers, dtype).reshape(shape)
 
     def normal(self, shape: tuple[int, ...], dtype: Any, mean: float = 0.0, std: float = 1.0) -> Array:
         """Draw from the normal distribution by the Box-Muller transform.

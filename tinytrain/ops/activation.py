@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tinytrain.device import Array, array_module, number_of
+from tinytrain.device import Array, array_module, choose, number_of
 from tinytrain.dtypes import FLOATS
 from tinytrain.generator import generator_of
 from tinytrain.ops.autocasting import by_autocast
@@ -132,7 +132,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         "PreluKernel",
         (input, weight),
         (
-            lambda g: xp.where(x > 0, g, g * slopes),
+            lambda g: choose(x > 0, g, g * slopes, g.dtype),
             lambda g: unbroadcast(g * xp.minimum(x, 0), slopes.shape).reshape(w.shape),
         ),
         saved=(input, weight),
@@ -189,7 +189,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return `input` where it lies outside [-lambd, lambd], 0 elsewhere."""
     x = floats(input, "hardshrink")
     inside = (x >= -lambd) & (x <= lambd)
-    y = array_module(x).where(inside, x.dtype.type(0), x)
+    y = choose(inside, x.dtype.type(0), x, x.dtype)
     return record(y, "Hardshrink", (input,), (lambda g: g * ~inside,))
 
 
@@ -256,7 +256,7 @@ def _hardswish(input: Tensor) -> Tensor:
 def _threshold(input: Tensor, limit: float, value: float) -> Tensor:
     x = input.array
     above = ~(x <= limit)  # a NaN passes
-    y = array_module(x).where(above, x, x.dtype.type(value))
+    y = choose(above, x, x.dtype.type(value), x.dtype)
     return record(y, "Threshold", (input,), (lambda g: g * above,))
 
 

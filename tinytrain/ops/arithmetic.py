@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain import dtypes
-from tinytrain.device import array_module, number_of
+from tinytrain.device import array_module, choose, number_of
 from tinytrain.dtypes import FLOATS
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type, rounds_once
@@ -337,7 +337,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
     with np.errstate(all="ignore"):
         out = divide_arrays(x, y)
         if x.dtype.kind in FLOATS:
-            out = xp.where(y == 0, x / y, out)
+            out = choose(y == 0, x / y, out, out.dtype)
 
     def zeros(shape: tuple[int, ...]) -> Any:
         return lambda g: xp.zeros(shape, g.dtype)
@@ -385,10 +385,9 @@ def _known_extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) ->
     require_tensors(name.lower(), input, other)
     a, b = operands(input, other)
     x, y = a.array, _checked(a, b).array
-    xp = array_module(x)
     first_won = (x >= y if larger else x <= y) | (y != y)
     return record(
-        xp.where(first_won, x, y),
+        choose(first_won, x, y, x.dtype),
         name,
         (a, b),
         (lambda g: unbroadcast(g * first_won, x.shape), lambda g: unbroadcast(g * ~first_won, y.shape)),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, choose
 from tinytrain.kernels.fused.losses import cross_entropy_backward, cross_entropy_forward
 from tinytrain.ops.activation import floats
 from tinytrain.ops.autocasting import by_autocast
@@ -181,17 +181,17 @@ class _Choice:
         else:
             self.weights = weight.array[index] * self.valid
         if xp is not np:
-            self.weights = xp.where(outside, x.dtype.type(np.nan), self.weights)
+            self.weights = choose(outside, x.dtype.type(np.nan), self.weights, self.weights.dtype)
 
     def losses(self, y: Array) -> Array:
         """Return the losses of log-probabilities `y`."""
-        xp = array_module(y)
-        return xp.where(self.valid, -y[self.key], y.dtype.type(0)) * self.weights
+        return choose(self.valid, -y[self.key], y.dtype.type(0), y.dtype) * self.weights
 
     def at_targets(self, g: Array) -> Array:
         """Return the losses' gradient `g` times the weights, 0 where the target is ignored, whatever `g` is there."""
         with np.errstate(invalid="ignore"):
-            return array_module(g).where(self.valid, g * self.weights, self.weights.dtype.type(0))
+            weighted = g * self.weights
+        return choose(self.valid, weighted, self.weights.dtype.type(0), weighted.dtype)
 
 
 def _of_probabilities(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, sortable
 from tinytrain.ops.arithmetic import maximum, minimum
 from tinytrain.ops.common import require_tensors, wrap_dim, wrap_dims
 from tinytrain.ops.cumulative import scan
@@ -164,7 +164,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Any:
     if x.ndim == 0:
         return _ModeResult(*pick(input, xp.zeros((), np.int64), axis, "Mode"))
     lines = xp.moveaxis(x, axis, -1)
-    order = xp.argsort(lines, axis=-1, kind="stable")
+    order = xp.argsort(sortable(lines), axis=-1, kind="stable")
     ordered = xp.take_along_axis(lines, order, -1)
     begins = xp.ones(ordered.shape, bool)
     begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
@@ -240,7 +240,7 @@ def _ranked(input: Tensor, axis: int, keepdim: bool, node: str, rank: Array) -> 
     xp = array_module(x)
     if x.ndim == 0:
         return pick(input, xp.zeros((), np.int64), axis, node)
-    order = xp.argsort(x, axis=axis, kind="stable")
+    order = xp.argsort(sortable(x), axis=axis, kind="stable")
     shape = tuple(1 if each == axis else size for each, size in enumerate(x.shape))
     indices = xp.take_along_axis(order, xp.broadcast_to(xp.asarray(rank), shape), axis)
     return pick(input, indices, axis, node, keepdim=keepdim)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tinytrain.device import Array, array_module, number_of
+from tinytrain.device import Array, array_module, choose, number_of
 from tinytrain.ops.activation import floats
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import operands, rounds_once, same_device
@@ -288,7 +288,7 @@ def kl_div(
         p = t
         with np.errstate(divide="ignore", invalid="ignore"):
             log_p = xp.log(t)
-            losses = xp.where(t == 0, x.dtype.type(0), t * log_p) - t * x
+            losses = choose(t == 0, x.dtype.type(0), t * log_p, x.dtype) - t * x
             slope = log_p + 1 - x
     return record_loss(
         losses,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytrain.device import Array, array_module, number_of
+from tinytrain.device import Array, array_module, choose, number_of
 from tinytrain.ops.common import is_number, operands, result_type, same_device
 from tinytrain.ops.gathering import nonzero
 from tinytrain.ops.shape import broadcast_tensors
@@ -42,12 +42,12 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     mask, first, second = broadcast_tensors(condition, a, b)
     chosen = mask.array.astype(bool)
     return record(
-        xp.where(chosen, first.array, second.array),
+        choose(chosen, first.array, second.array, first.array.dtype),
         "Where",
         (first, second),
         (
-            lambda g: xp.where(chosen, g, xp.zeros((), g.dtype)),
-            lambda g: xp.where(chosen, xp.zeros((), g.dtype), g),
+            lambda g: choose(chosen, g, xp.zeros((), g.dtype), g.dtype),
+            lambda g: choose(chosen, xp.zeros((), g.dtype), g, g.dtype),
         ),
     )
 
@@ -69,7 +69,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if isinstance(value, complex):
             raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow; got {value}")
         number = xp.asarray(value).astype(input.array.dtype)
-        return record(xp.where(chosen, number, spread.array), "MaskedFill", (spread,), (_kept_outside(chosen),))
+        filled = choose(chosen, number, spread.array, number.dtype)
+        return record(filled, "MaskedFill", (spread,), (_kept_outside(chosen),))
     if value.array.ndim:
         raise RuntimeError(
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
@@ -77,7 +78,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         )
     number = value.to(input.device, input.dtype)
     return record(
-        xp.where(chosen, number.array, spread.array),
+        choose(chosen, number.array, spread.array, number.array.dtype),
         "MaskedFill",
         (spread, number),
         (_kept_outside(chosen), lambda g: xp.asarray(g[chosen].sum(dtype=g.dtype))),
@@ -137,4 +138,4 @@ def _masked(name: str, input: Tensor, mask: Tensor) -> tuple[Tensor, Array]:
 def _kept_outside(chosen: Array) -> Any:
     """Return the rule that lets a gradient through where the mask is false."""
     xp = array_module(chosen)
-    return lambda g: xp.where(chosen, xp.zeros((), g.dtype), g)
+    return lambda g: choose(chosen, xp.zeros((), g.dtype), g, g.dtype)

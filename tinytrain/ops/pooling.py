@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, choose
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.windows import axis_taps
 from tinytrain.ops.arithmetic import mul, pow
@@ -305,12 +305,12 @@ def _lp_pool(
     means = _avg_pool(num_axes, pow(input, norm_type), kernel_sizes, stride, 0, ceil_mode, True, None)
     sums = mul(means, prod(kernel_sizes))
     s = sums.array
-    roots = s ** (1 / norm_type)
+    roots = (s ** (1 / norm_type)).astype(s.dtype, copy=False)  # a bfloat16 to a power is a float32
 
     def rule(g: Array) -> Array:
         # The root has no slope at 0; as in PyTorch no gradient comes from there.
-        xp = array_module(g)
         is_zero = s == 0
-        return xp.where(is_zero, s.dtype.type(0), g * roots / (norm_type * xp.where(is_zero, s.dtype.type(1), s)))
+        base = choose(is_zero, s.dtype.type(1), s, s.dtype)
+        return choose(is_zero, s.dtype.type(0), g * roots / (norm_type * base), g.dtype)
 
     return record(roots, "Pow", (sums,), (rule,), saved=(sums,))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.device import Array, array_module, number_of
+from tinytrain.device import Array, array_module, number_of, sortable
 from tinytrain.ops.common import wrap_dim
 from tinytrain.ops.picking import named_result, pick
 from tinytrain.tensor import Tensor, wrap
@@ -127,7 +127,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
 def _order(x: Array, axis: int, descending: bool) -> Array:
     """Return the indices that put `x` in order, equal elements in their order."""
-    xp = array_module(x)
+    xp, x = array_module(x), sortable(x)
     if x.ndim == 0:
         return xp.zeros((), np.int64)
     if not descending:

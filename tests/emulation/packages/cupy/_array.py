@@ -12,7 +12,20 @@ import numpy as np
 
 import cupy
 from cupy import _capture, _memory
-from cupy._results import fresh, index_of, into, operand, quietly, reduce_, supported, view, view_or_fresh, wrapped
+from cupy._results import (
+    BFLOAT16,
+    fresh,
+    index_of,
+    into,
+    operand,
+    quietly,
+    reduce_,
+    supported,
+    view,
+    view_or_fresh,
+    widened,
+    wrapped,
+)
 
 
 class Flags:
@@ -280,11 +293,13 @@ class ndarray:
 
     def sort(self, axis: int = -1, kind: str | None = None) -> None:
         _check_kind(kind)
+        _check_sortable(self)
         a = self._a
         _capture.run(lambda: a.sort(axis, kind="stable"))
 
     def argsort(self, axis: int | None = -1, kind: str | None = None) -> ndarray:
         _check_kind(kind)
+        _check_sortable(self)
         a = self._a
         return fresh(lambda: a.argsort(axis, kind="stable"))
 
@@ -357,7 +372,7 @@ class ndarray:
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None) -> ndarray:
         a, low, high = self._a, operand(min) if min is not None else None, operand(max) if max is not None else None
-        return into(out, lambda: np.clip(a, low, high))
+        return into(out, lambda: widened(np.clip(a, low, high)))
 
     def round(self, decimals: int = 0, out: Any = None) -> ndarray:
         a = self._a
@@ -390,6 +405,11 @@ class ndarray:
         if function is func or not all(issubclass(each, (ndarray, np.ndarray)) for each in types):
             return NotImplemented
         return function(*args, **kwargs)
+
+
+def _check_sortable(array: ndarray) -> None:
+    if array.dtype == BFLOAT16:
+        raise NotImplementedError(f"Sorting arrays with dtype '{array.dtype}' is not supported")
 
 
 def _check_kind(kind: str | None) -> None:

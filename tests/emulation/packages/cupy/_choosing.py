@@ -8,7 +8,7 @@ import numpy as np
 
 from cupy import _capture
 from cupy._array import ndarray
-from cupy._results import as_array, fresh, operand
+from cupy._results import as_array, fresh, operand, widened
 
 __all__ = """
 where take take_along_axis nonzero flatnonzero argwhere unique sort argsort partition argpartition lexsort
@@ -22,7 +22,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if x is None:
         return nonzero(condition)
     chosen, first, second = condition.astype("?", copy=False)._a, operand(x), operand(y)
-    return fresh(lambda: np.where(chosen, first, second))
+    return fresh(lambda: widened(np.where(chosen, first, second)))
 
 
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None) -> ndarray:

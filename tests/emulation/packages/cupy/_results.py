@@ -50,6 +50,11 @@ def as_array(x: Any) -> cupy.ndarray:
     return x
 
 
+def widened(result: np.ndarray) -> np.ndarray:
+    """Return what a function gives that CuPy has no bfloat16 for: it takes the nearest type that it has, float32."""
+    return result.astype(np.float32) if result.dtype == BFLOAT16 else result
+
+
 def quietly(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Call a function of NumPy; a device warns of nothing."""
     with np.errstate(all="ignore"):
