@@ -117,7 +117,8 @@ def require(where: device | str | int | None) -> device:
     if wanted.index is None:
         return device("cuda", int(cupy().cuda.runtime.getDevice()))
     if wanted.index >= count:
-        raise DeviceError(f"device {str(wanted)!r} is not available: there are {count} GPUs, counted from 0")
+        there = "is 1 GPU, cuda:0" if count == 1 else f"are {count} GPUs, counted from 0"
+        raise DeviceError(f"device {str(wanted)!r} is not available: there {there}")
     return wanted
 
 

@@ -274,7 +274,7 @@ def test_rare_classes_are_told(config: Path, photos: Path, capsys):
         ("model.dropout=2", ": model: dropout probability has to be between 0 and 1, but got 2.0"),
         ("train.optimizer.lr=-1", "train.optimizer: SGD: `lr`"),
         ("model.wdths=[1]", "model.wdths: unknown key"),
-        ("device=cuda:77", "device 'cuda:77' is not available: "),
+        ("device=cuda:77", "override: device: device 'cuda:77' is not available: "),
     ],
 )
 def test_a_config_that_cannot_be_exits_with_2(config: Path, capsys, override: str, message: str):

@@ -181,7 +181,7 @@ def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished:
         ),
         (["train.optimizer.layer_decay=2"], "override: train.optimizer.layer_decay: expected a number of at most 1.0"),
         (["data.options={split: x}"], "override: data.options: "),
-        (["--device", "cuda:77"], "device 'cuda:77' is not available: "),
+        (["--device", "cuda:77"], "override: device: device 'cuda:77' is not available: "),
     ],
 )
 def test_train_refuses_in_one_line(

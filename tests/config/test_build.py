@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 from PIL import Image
 
 from tinytrain import nn
-from tinytrain.config import config_from_values
+from tinytrain.config import config_from_values, load_config
 from tinytrain.config.build import build_experiment, build_loss, image_shape, load_data, with_class_weights
 from tinytrain.datasets.ram_cache import RamCache
-from tinytrain.errors import ConfigError, DataError
+from tinytrain.errors import ConfigError, DataError, DeviceError
 from tinytrain.optim import SGD
 
 LAYERS = [
@@ -240,3 +241,24 @@ def test_a_network_beyond_the_memory_is_a_mistake_of_the_config():
     section = {"name": "cnn", "widths": [4_000_000_000_000], "strides": [1]}
     with pytest.raises(ConfigError, match=r"^model: too large for the memory: Unable to allocate"):
         build_experiment(config_from_values(values(model=section)))
+
+
+@pytest.mark.parametrize(
+    ("count", "problem", "reason"),
+    [
+        (0, "there is no NVIDIA driver here", "there is no NVIDIA driver here. Or use device cpu"),
+        (1, None, "there is 1 GPU, cuda:0"),
+        (2, None, "there are 2 GPUs, counted from 0"),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_told_with_the_line_that_asks_for_it(
+    tmp_path, monkeypatch, count: int, problem: str | None, reason: str
+):
+    module = importlib.import_module("tinytrain.device")  # `tinytrain` has a class of that name
+    monkeypatch.setattr(module, "cuda_problem", lambda: problem)
+    monkeypatch.setattr(module, "cuda_device_count", lambda: count)
+    file = tmp_path / "gpu.yaml"
+    file.write_text("data: {dataset: digits}\nmodel: {name: cnn}\ndevice: cuda:2\n")
+    with pytest.raises(DeviceError) as caught:
+        build_experiment(load_config(file))
+    assert str(caught.value) == f"{file}:3: device: device 'cuda:2' is not available: {reason}"

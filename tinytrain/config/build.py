@@ -83,7 +83,8 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
         splits: the data, with their transforms; None: those of the config.
     """
     origins = config.origins
-    device = require(config.device)
+    with placed(("device",), origins):
+        device = require(config.device)
     check_precision(config, device)
     if splits is None:
         splits = load_data(config)

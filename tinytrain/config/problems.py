@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tinytrain.config.origins import KeyPath, Origins, flow, place_of
-from tinytrain.errors import ConfigError, TinytrainError, did_you_mean
+from tinytrain.errors import ConfigError, DeviceError, TinytrainError, did_you_mean
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -49,10 +49,10 @@ def placed(path: KeyPath, origins: Origins) -> Iterator[None]:
     """Give an error of a builder the place of the section that asked for it."""
     try:
         yield
-    except ConfigError as error:
+    except (ConfigError, DeviceError) as error:
         if error.place is not None:
             raise
-        raise ConfigError(error.reason, place=place_of(path, origins), remedy=error.remedy) from error
+        raise type(error)(error.reason, place=place_of(path, origins), remedy=error.remedy) from error
     except TinytrainError:
         raise
     except MemoryError as error:
