@@ -7,14 +7,8 @@ import pytest
 
 import tinytrain as tt
 from tinytrain.autograd import gradcheck
-from tinytrain.ops.convolution import (
-    conv1d,
-    conv2d,
-    conv3d,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
-)
+from tinytrain.ops.convolution import conv1d, conv2d, conv3d
+from tinytrain.ops.transposed_convolution import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 
 def values(*shape, seed=0):

@@ -2,6 +2,7 @@
 
 from tinytrain.ops.activation import *
 from tinytrain.ops.adaptive_pooling import *
+from tinytrain.ops.batch_normalization import *
 from tinytrain.ops.convolution import *
 from tinytrain.ops.cross_entropy import *
 from tinytrain.ops.distance import *
@@ -19,3 +20,4 @@ from tinytrain.ops.pooling import *
 from tinytrain.ops.resampling import *
 from tinytrain.ops.smooth_activation import *
 from tinytrain.ops.softmax import *
+from tinytrain.ops.transposed_convolution import *

@@ -6,6 +6,7 @@ Importing this package makes methods of them, so that a Tensor can do what the o
 from tinytrain.ops.activation import *
 from tinytrain.ops.adaptive_pooling import *
 from tinytrain.ops.arithmetic import *
+from tinytrain.ops.batch_normalization import *
 from tinytrain.ops.blending import *
 from tinytrain.ops.comparison import *
 from tinytrain.ops.contraction import *
@@ -46,6 +47,7 @@ from tinytrain.ops.slicing import *
 from tinytrain.ops.smooth_activation import *
 from tinytrain.ops.softmax import *
 from tinytrain.ops.sorting import *
+from tinytrain.ops.transposed_convolution import *
 
 __all__ = [name for name, value in globals().items() if callable(value) and not name.startswith("_")]
 

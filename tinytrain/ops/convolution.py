@@ -1,4 +1,4 @@
-"""Convolutions and transposed convolutions over one, two or three spatial axes.
+"""Convolutions over one, two or three spatial axes.
 
     y[n, o, q] = b[o] + sum over c, t of  w[o, c, t] * x[n, c, q * stride + t * dilation - padding]
 
@@ -22,7 +22,7 @@ from tinytrain.recording import record
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+__all__ = ["conv1d", "conv2d", "conv3d"]
 
 Ints = int | Sequence[int]
 Pairs = list[tuple[int, int]]
@@ -88,76 +88,6 @@ def conv3d(
 ) -> Tensor:
     """Return the convolution of `input` with `weight` over three spatial axes; arguments as for `conv2d`."""
     return _convolve(input, "conv3d", 3, weight, bias, stride, padding, dilation, groups)
-
-
-@by_autocast
-def conv_transpose1d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """Return the transposed convolution over one spatial axis; arguments as for `conv_transpose2d`."""
-    return _convolve_transposed(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
-
-
-@by_autocast
-def conv_transpose2d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """Return the transposed convolution: what `conv2d` with this weight does to gradients.
-
-    Args:
-        input: `(n, c, h, w)` or `(c, h, w)`.
-        weight: `(c, o / groups, kh, kw)`, of the input's dtype.
-        bias: `(o,)` or None.
-        stride: distance of neighbouring windows in the output, in pixels.
-        padding: pixels cut off each side of the output.
-        output_padding: pixels added to the end of the output; less than stride or dilation.
-        groups: number of groups of channels that do not see each other; divides `c`.
-        dilation: distance of neighbouring kernel taps in pixels.
-
-    Returns:
-        `(n, o, oh, ow)` or `(o, oh, ow)` with
-        `oh = (h - 1) * stride - 2 * padding + dilation * (kh - 1) + output_padding + 1`.
-
-    Raises:
-        RuntimeError: as for `conv2d`.
-        TypeError: as for `conv2d`.
-    """
-    return _convolve_transposed(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
-
-
-@by_autocast
-def conv_transpose3d(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Ints = 1,
-    padding: Ints = 0,
-    output_padding: Ints = 0,
-    groups: int = 1,
-    dilation: Ints = 1,
-) -> Tensor:
-    """Return the transposed convolution over three spatial axes; arguments as for `conv_transpose2d`."""
-    return _convolve_transposed(
-        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
-    )
 
 
 def _convolve(
@@ -263,9 +193,9 @@ def _check_arguments(
     dilation: Ints,
     groups: int,
 ) -> tuple[Any, ...]:
-    _check_operands(name, num_axes, input, weight, bias, groups)
-    strides = _at_least(name, "stride", to_tuple(stride, num_axes, "stride"), 1)
-    dilations = _at_least(name, "dilation", to_tuple(dilation, num_axes, "dilation"), 1)
+    check_operands(name, num_axes, input, weight, bias, groups)
+    strides = at_least(name, "stride", to_tuple(stride, num_axes, "stride"), 1)
+    dilations = at_least(name, "dilation", to_tuple(dilation, num_axes, "dilation"), 1)
     o, group_channels, *kernel_size = weight.shape
     if o == 0 or o % groups:
         raise RuntimeError(
@@ -277,7 +207,7 @@ def _check_arguments(
             f"{name}: `weight` of shape {list(weight.shape)} with `groups` (={groups}) expects an input with "
             f"{group_channels * groups} channels; got shape {list(input.shape)} with {c} channels"
         )
-    _check_bias(name, bias, o)
+    check_bias(name, bias, o)
     pairs = _padding_pairs(name, padding, strides, dilations, kernel_size)
     size = input.shape[-num_axes:]
     for s, (before, after), k, d in zip(size, pairs, kernel_size, dilations, strict=True):
@@ -289,79 +219,8 @@ def _check_arguments(
     return strides, tuple(pairs), dilations, groups
 
 
-def _convolve_transposed(
-    name: str,
-    num_axes: int,
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: Ints,
-    output_padding: Ints,
-    groups: int,
-    dilation: Ints,
-) -> Tensor:
-    _check_operands(name, num_axes, input, weight, bias, groups)
-    strides = _at_least(name, "stride", to_tuple(stride, num_axes, "stride"), 1)
-    dilations = _at_least(name, "dilation", to_tuple(dilation, num_axes, "dilation"), 1)
-    paddings = _at_least(name, "padding", to_tuple(padding, num_axes, "padding"), 0)
-    extras = _at_least(name, "output_padding", to_tuple(output_padding, num_axes, "output_padding"), 0)
-    for extra, s, d in zip(extras, strides, dilations, strict=True):
-        if extra >= s and extra >= d:
-            raise RuntimeError(
-                f"{name}: `output_padding` {list(extras)} must be smaller than `stride` {list(strides)} "
-                f"or `dilation` {list(dilations)} along each axis"
-            )
-    c, group_outputs, *kernel_size = weight.shape
-    if c == 0 or c % groups:
-        raise RuntimeError(
-            f"{name}: the input channels of `weight` (={c}) must be divisible by `groups` (={groups}) and not zero"
-        )
-    if group_outputs == 0:
-        raise RuntimeError(f"{name}: `weight` must have output channels; got shape {list(weight.shape)}")
-    if input.shape[-num_axes - 1] != c:
-        raise RuntimeError(
-            f"{name}: `weight` of shape {list(weight.shape)} expects an input with {c} channels; got shape "
-            f"{list(input.shape)} with {input.shape[-num_axes - 1]} channels"
-        )
-    o = group_outputs * groups
-    _check_bias(name, bias, o)
-    size = input.shape[-num_axes:]
-    out_size = [
-        (n - 1) * s - 2 * p + d * (k - 1) + extra + 1
-        for n, s, p, d, k, extra in zip(size, strides, paddings, dilations, kernel_size, extras, strict=True)
-    ]
-    if min(out_size) < 1:
-        raise RuntimeError(
-            f"{name}: the output would have size {out_size}, which is too small; got input size {list(size)}, "
-            f"kernel size {kernel_size}, `padding` {list(paddings)}"
-        )
-
-    is_batch = input.ndim == num_axes + 2
-    x = input.array if is_batch else input.array[None]
-    w = weight.array
-    arguments = (strides, [(p, p) for p in paddings], dilations, groups)
-    y = kernel("conv_input_grad", x)(x, w, (x.shape[0], o, *out_size), *arguments)
-    if bias is not None:
-        y = y + bias.array.astype(y.dtype, copy=False).reshape(-1, *(1,) * num_axes)
-    covered = (slice(None), slice(None), *(slice(n) for n in size))
-
-    def rule(g: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-        if not is_batch:
-            g = g[None]
-        # An output padding as long as the stride makes room for windows that no input pixel owns.
-        g_x = kernel("conv_forward", g)(g, w, *arguments)[covered] if needs[0] else None
-        g_w = kernel("conv_weight_grad", g)(x, g, w.shape, *arguments) if needs[1] else None
-        grads = (g_x if is_batch or g_x is None else g_x[0], g_w)
-        if bias is None:
-            return grads
-        return *grads, kernel("conv_bias_grad", g)(g) if needs[2] else None
-
-    operands = (input, weight) if bias is None else (input, weight, bias)
-    return record(y if is_batch else y[0], "Convolution", operands, rule, saved=(input, weight))
-
-
-def _check_operands(name: str, num_axes: int, input: Any, weight: Any, bias: Any, groups: Any) -> None:
+def check_operands(name: str, num_axes: int, input: Any, weight: Any, bias: Any, groups: Any) -> None:
+    """Check what an operation of this name is given besides sizes and steps, as `conv2d` says."""
     for argument, value in (("input", input), ("weight", weight), ("bias", bias)):
         if not isinstance(value, Tensor) and not (argument == "bias" and value is None):
             raise TypeError(f"{name}: `{argument}` must be a Tensor; got {type(value).__name__}")
@@ -390,14 +249,16 @@ def _check_operands(name: str, num_axes: int, input: Any, weight: Any, bias: Any
         raise NotImplementedError(f"{name} is not defined for bool tensors; convert them with .float()")
 
 
-def _check_bias(name: str, bias: Tensor | None, o: int) -> None:
+def check_bias(name: str, bias: Tensor | None, o: int) -> None:
+    """Raise a RuntimeError where a bias has not one value for each of `o` output channels."""
     if bias is not None and tuple(bias.shape) != (o,):
         raise RuntimeError(
             f"{name}: `bias` must have one value for each of the {o} output channels; got shape {list(bias.shape)}"
         )
 
 
-def _at_least(name: str, argument: str, values: tuple[int, ...], lowest: int) -> tuple[int, ...]:
+def at_least(name: str, argument: str, values: tuple[int, ...], lowest: int) -> tuple[int, ...]:
+    """Return the values of an argument, none of which is below `lowest`; else raise a RuntimeError."""
     if min(values) < lowest:
         must = "be positive" if lowest else "not be negative"
         raise RuntimeError(f"{name}: `{argument}` (={values[0] if len(set(values)) == 1 else values}) must {must}")
@@ -409,7 +270,7 @@ def _padding_pairs(
 ) -> Pairs:
     """Return the zeros before and after each axis."""
     if not isinstance(padding, str):
-        return [(p, p) for p in _at_least(name, "padding", to_tuple(padding, len(stride), "padding"), 0)]
+        return [(p, p) for p in at_least(name, "padding", to_tuple(padding, len(stride), "padding"), 0)]
     if padding == "valid":
         return [(0, 0)] * len(stride)
     if padding != "same":
