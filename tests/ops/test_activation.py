@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 
 import numpy as np
@@ -181,3 +182,17 @@ def test_rrelu_draws_slopes_between_its_bounds():
 def test_what_makes_no_sense_is_refused(call, error, text):
     with pytest.raises(error, match=text):
         call(tt.zeros(2))
+
+
+@pytest.mark.parametrize("name", ["rrelu", "hardsigmoid", "silu", "mish", "elu", "selu", "celu"])
+def test_floats_of_16_bits_are_rewritten_in_place(name):
+    function = getattr(F, name)
+    values = tt.tensor([-1.5, -0.5, 0.5, 1.5]).half()
+    expected = function(values.float()).half()
+    by_name, by_position = values.clone(), values.clone()
+    assert function(by_name, inplace=True) is by_name
+    np.testing.assert_array_equal(by_name.array, expected.array)
+    position = list(inspect.signature(function).parameters).index("inplace")
+    defaults = [each.default for each in inspect.signature(function).parameters.values()][1:position]
+    assert function(by_position, *defaults, True) is by_position
+    np.testing.assert_array_equal(by_position.array, expected.array)

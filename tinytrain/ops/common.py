@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from numbers import Number
 from typing import Any, TypeVar
@@ -127,7 +128,9 @@ def rounds_once(function: Function) -> Function:
     Args:
         function: an op whose first argument decides; where the caller names a `dtype`, that is the result's.
     """
-    first = function.__code__.co_varnames[0]
+    code = inspect.unwrap(function).__code__
+    first, *others = code.co_varnames[: code.co_argcount]
+    place = 1 + others.index("inplace") if "inplace" in others else None
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -135,6 +138,8 @@ def rounds_once(function: Function) -> Function:
         # The size first: asking for more takes a tenth of the time of a small op.
         if not isinstance(input, Tensor) or input._array.itemsize != 2 or not dtypes.is_low(input.value.dtype):
             return function(*args, **kwargs)
+        if kwargs.get("inplace") or (place is not None and args[place : place + 1] == (True,)):
+            return function(*args, **kwargs)  # which rewrites the input by this op out of place
         named = {key: _widened(each) for key, each in kwargs.items()}
         result = function(*map(_widened, args), **named)
         if kwargs.get("dtype") is not None:
