@@ -38,6 +38,13 @@ def test_dtype_is_the_type_of_the_computation():
     assert y.sum().item() == pytest.approx(1, rel=1e-15)
 
 
+def test_dtype_is_the_type_of_the_result_also_by_position():
+    x = tt.tensor([1.0, 2.0]).half()
+    y = F.softmax(x, 0, 3, tt.float32)
+    assert y.dtype is tt.float32
+    np.testing.assert_array_equal(y.array, F.softmax(x.float(), 0).array)
+
+
 def test_integers_are_refused_without_a_dtype():
     with pytest.raises(NotImplementedError, match='"softmax" not implemented for int64'):
         F.softmax(tt.tensor([1, 2]), 0)

@@ -129,20 +129,19 @@ def rounds_once(function: Function) -> Function:
         function: an op whose first argument decides; where the caller names a `dtype`, that is the result's.
     """
     code = inspect.unwrap(function).__code__
-    first, *others = code.co_varnames[: code.co_argcount]
-    place = 1 + others.index("inplace") if "inplace" in others else None
+    names = code.co_varnames[: code.co_argcount]
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        input = args[0] if args else kwargs.get(first)
+        input = args[0] if args else kwargs.get(names[0])
         # The size first: asking for more takes a tenth of the time of a small op.
         if not isinstance(input, Tensor) or input._array.itemsize != 2 or not dtypes.is_low(input.value.dtype):
             return function(*args, **kwargs)
-        if kwargs.get("inplace") or (place is not None and args[place : place + 1] == (True,)):
+        if _given("inplace", names, args, kwargs):
             return function(*args, **kwargs)  # which rewrites the input by this op out of place
         named = {key: _widened(each) for key, each in kwargs.items()}
         result = function(*map(_widened, args), **named)
-        if kwargs.get("dtype") is not None:
+        if _given("dtype", names, args, kwargs) is not None:
             return result
         if isinstance(result, Tensor):
             return cast(result, input.dtype)
@@ -208,6 +207,11 @@ def same_device(name: str, *tensors: Tensor | None) -> None:
         raise RuntimeError(
             f"{name}: expected all tensors to be on the same device, but found {found}. Move them with .to(device)"
         )
+
+
+def _given(name: str, names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the argument `name`, by name or in its place among `names`; None where it is left out."""
+    return kwargs.get(name) if name not in names[: len(args)] else args[names.index(name)]
 
 
 def _widened(value: Any) -> Any:
