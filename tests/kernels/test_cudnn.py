@@ -85,6 +85,7 @@ def test_a_repetition_gives_the_same_bits_in_the_next_run_too(precision):
 def test_a_captured_layer_computes_with_what_its_operands_hold_then(precision):
     compute, operands = a_layer(precision)
     stream = cupy().cuda.Stream(non_blocking=True)
+    cupy().cuda.Device().synchronize()  # such a stream does not wait for the one that the operands came on
     with stream:
         compute()
         stream.synchronize()
