@@ -14,8 +14,7 @@ from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import kernel, launch
 from tinytrain.kernels.cuda.geometry import Geometry, output_shape
 from tinytrain.kernels.cuda.layout import Pixels, empty, factors, floats
-from tinytrain.kernels.cuda.operands import Input, Sink
-from tinytrain.kernels.cuda.sources import Gradient
+from tinytrain.kernels.cuda.sources import Gradient, Sink, Source
 from tinytrain.kernels.cuda.sums import add_pieces, merge_moments
 
 THREADS = 128
@@ -88,18 +87,17 @@ def forward(
         bias: `(c,)` or None.
         want_moments: whether mean and sum of squared deviations of each channel are.
     """
-    source = Input.of(x)
-    assert source.pixels is not None
-    c, shape = geometry.c, source.pixels.array.shape
+    source = Source.of(x)
+    c, shape = geometry.c, source.present.array.shape
     y = empty(output_shape(shape, c, geometry.oh, geometry.ow), w.dtype)
     column = _column(FORWARD, geometry, source.pixels)
-    plan = Plan.of(geometry, column, source.pixels.pack, (geometry.oh, geometry.ow))
+    plan = Plan.of(geometry, column, source.pack, (geometry.oh, geometry.ow))
     partial, counts = (floats(2 * plan.pieces * c), floats(plan.pieces)) if want_moments else (None, None)
     plan.launch(
         "depthwise_any" if column is None else "depthwise",
         "forward",
         w.dtype,
-        *(*source.arguments, w, factors(bias, c), y, partial, counts),
+        *(*source.line, *source.activation, w, factors(bias, c), y, partial, counts),
         **({} if column is None else {"MOMENTS": int(want_moments)}),
     )
     return y, *((None, None) if partial is None else merge_moments(partial, counts, plan.pieces, c))
@@ -129,7 +127,7 @@ def backward(
         The sum of the input's gradient and of its products with y - mean, per channel, where the sink has a y; the
         weight's gradient in the type of `g`.
     """
-    gradient, source, drain = Gradient.of(g), Input.of(x), Sink.of(sink, grad_x)
+    gradient, source, drain = Gradient.of(g), Source.of(x), Sink.of(sink, grad_x)
     column = _column(BACKWARD, geometry, gradient.pixels, gradient.y, source.pixels, *drain.operands)
     pack = min(each.pack for each in (gradient, source, drain))
     taps = 0 if w_shape is None else geometry.kh * geometry.kw
@@ -137,7 +135,7 @@ def backward(
     dtype = gradient.pixels.array.dtype
     grad_w = None if w_shape is None else cupy().empty(w_shape, dtype)
     sums = floats(others * geometry.c)
-    arguments = (*gradient.arguments, *source.arguments, w, *drain.arguments)
+    arguments = (*gradient.arguments, *source.line, *source.activation, w, *drain.arguments)
 
     def run(source: str, name: str, area: tuple[int, int], taps: int, others: int, **constants: int) -> None:
         plan = Plan.of(geometry, column, pack, area)

@@ -14,7 +14,7 @@ from tinytrain.device import Array
 from tinytrain.kernels.cuda import layout
 from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
 from tinytrain.kernels.cuda.layout import Pixels, empty, factors, floats, pixels_of, tile
-from tinytrain.kernels.cuda.sources import NONE, Gradient, Source, check_shapes, common_pack
+from tinytrain.kernels.cuda.sources import Gradient, Sink, Source, check_shapes, common_pack
 
 __all__ = ["apply", "apply_grad", "empty", "finish", "grad_sums", "moments"]
 
@@ -38,22 +38,21 @@ def apply(x: Any, other: Any, kind: int, low: float, high: float, out: Array | N
     Raises:
         ValueError: shapes differ, or `out` does not lie channels-last.
     """
-    first = Source.of(x)
-    second = None if other is None else Source.of(other)
-    if second is not None:
-        check_shapes("the operands have different shapes", first.pixels, second.pixels)
-    c = first.pixels.c
+    first, second = Source.of(x), Source.of(other)
+    pixels, summand = first.present, second.pixels
+    if summand is not None:
+        check_shapes("the operands have different shapes", pixels, summand)
+    c = pixels.c
     if out is None:
-        out = empty(first.pixels.array.shape, first.pixels.array.dtype)
-    elif out.shape != first.pixels.array.shape or layout.step_of(out) is None:
+        out = empty(pixels.array.shape, pixels.array.dtype)
+    elif out.shape != pixels.array.shape or layout.step_of(out) is None:
         raise ValueError("the output has another shape or does not lie channels-last")
     to = pixels_of(out)
-    operands = [first.pixels, to, *([second.pixels] if second else [])]
-    pack = common_pack(*operands)
+    pack = common_pack(pixels, to, *([] if summand is None else [summand]))
     columns, rows, tiles = tile(c, pack)
-    summands = first.line if second is None else (*first.line, *second.line)
+    summands = first.line if summand is None else (*first.line, *second.line)
     launch(
-        kernel("elementwise", "apply" if second is None else "apply_to_sum", out.dtype, PACK=pack),
+        kernel("elementwise", "apply" if summand is None else "apply_to_sum", out.dtype, PACK=pack),
         (num_blocks(to.count, 2 * rows, tiles), tiles),
         (columns, rows),
         *(*summands, kind, float(low), float(high), out, to.step, to.count, c),
@@ -143,33 +142,22 @@ def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | No
     """
     if sink is None:
         return grad, None, None
-    add, m, scale, shift, kind, low, high, y, mean = sink
-    if m is None:
-        kind = NONE
-    if add is None and kind == NONE and y is None:
+    source = pixels_of(grad)
+    to = source.array if source.step == source.c else empty(grad.shape, grad.dtype)
+    drain = Sink.of(sink, to)
+    if drain.is_idle:
         return grad, None, None
-    to = pixels_of(grad)
-    if to.step != to.c:
-        dense = empty(grad.shape, grad.dtype)
-        to, source = pixels_of(dense), to
-    else:
-        source = to
-    met = [None if each is None else pixels_of(each) for each in (add, m, y)]
-    present = [each for each in met if each is not None]
-    check_shapes("a gradient and what it meets have different shapes", to, *present)
-    plan = Pieces.of(to, common_pack(source, to, *present))
-    slots = None if y is None else plan.slots()
-    places = [(None, 0) if each is None else (each.array, each.step) for each in met]
+    plan = Pieces.of(source, common_pack(source, *drain.operands))
+    slots = plan.slots() if drain.has_sums else None
     launch(
         kernel("elementwise", "finish_pieces", grad.dtype, PACK=plan.pack),
         plan.grid,
         plan.block,
-        *(source.array, source.step, *places[0], *places[1], factors(scale, to.c), factors(shift, to.c)),
-        *(kind, float(low), float(high), *places[2], factors(mean, to.c), to.array, to.count, to.c, plan.each, slots),
+        *(source.array, source.step, *drain.arguments, source.count, source.c, plan.each, slots),
         shared=plan.pack * 4 * plan.num_threads,
     )
     sums = (None, None) if slots is None else _add_pieces(plan, slots, grad.dtype, True)
-    return to.array, *sums
+    return to, *sums
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
 from tinytrain.kernels.cuda.layout import empty, pixels_of, tile
-from tinytrain.kernels.cuda.sources import NONE, Source
+from tinytrain.kernels.cuda.sources import Source
 
 __all__ = ["max_pool", "max_pool_grad", "mean_pixels", "spread_pixels"]
 
@@ -24,8 +24,8 @@ def max_pool(x: Any, oh: int, ow: int, window: tuple[int, ...], with_winners: bo
         window: `(kh, kw, sh, sw, ph, pw, dh, dw)`, 256 taps at most.
         with_winners: whether the taps are wanted.
     """
-    source, activation = Source.of(x), _activation(x)
-    pixels = source.pixels
+    source = Source.of(x)
+    pixels = source.present
     shape = _shape(pixels.array, oh, ow)
     y = empty(shape, pixels.array.dtype)
     winners = empty(shape, "uint8") if with_winners else None
@@ -34,7 +34,7 @@ def max_pool(x: Any, oh: int, ow: int, window: tuple[int, ...], with_winners: bo
         kernel("pooling", "max_pool", y.dtype, PACK=pixels.pack),
         (num_blocks(pixels.n * oh * ow, rows, tiles), tiles),
         (columns, rows),
-        *(*source.line, *activation, pixels.n, pixels.h, pixels.w, pixels.c, oh, ow, *window, y, winners),
+        *(*source.line, *source.activation, pixels.n, pixels.h, pixels.w, pixels.c, oh, ow, *window, y, winners),
     )
     return y, winners
 
@@ -71,15 +71,15 @@ def mean_pixels(x: Any) -> Array:
     Args:
         x: an array, or `(y, scale, shift, kind, low, high)`.
     """
-    source, activation = Source.of(x), _activation(x)
-    pixels = source.pixels
+    source = Source.of(x)
+    pixels = source.present
     y = empty(_shape(pixels.array, 1, 1), pixels.array.dtype)
     columns, rows, tiles = tile(pixels.c, pixels.pack)
     launch(
         kernel("pooling", "mean_pixels", y.dtype, PACK=pixels.pack),
         (pixels.n, tiles),
         (columns, rows),
-        *(*source.line, *activation, pixels.h * pixels.w, pixels.c, y),
+        *(*source.line, *source.activation, pixels.h * pixels.w, pixels.c, y),
         shared=pixels.pack * 4 * columns * rows,
     )
     return y
@@ -102,10 +102,3 @@ def spread_pixels(g: Array, h: int, w: int) -> Array:
 def _shape(array: Array, h: int, w: int) -> tuple[int, ...]:
     """Return the shape of an array with other pixels."""
     return (*array.shape[:2], *(h, w)[4 - array.ndim :])
-
-
-def _activation(source: Any) -> tuple[int, float, float]:
-    if not isinstance(source, tuple):
-        return NONE, 0.0, 0.0
-    kind, low, high = source[3:]
-    return kind, float(low), float(high)

@@ -6,37 +6,46 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinytrain.device import Array
-from tinytrain.kernels.cuda.layout import Pixels, factors, pixels_of
+from tinytrain.kernels.cuda.layout import BYTES, Pixels, factors, pixels_of
 
 NONE = 0
 """The activation that is none, as in `src/common.cuh`."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Source:
-    """An array with a scale and a shift per channel, as kernels take it.
+    """An array with a scale and a shift per channel and an activation, as kernels take it.
 
     Args:
-        pixels: of the array.
-        scale, shift: `(c,)` or None.
+        pixels: of the array; None for no array.
+        line: arguments of a kernel: the array, its step, scale, shift.
+        activation: further ones: kind, low, high.
     """
 
-    pixels: Pixels
-    scale: Array | None
-    shift: Array | None
+    pixels: Pixels | None
+    line: tuple[Any, ...]
+    activation: tuple[int, float, float]
 
     @classmethod
     def of(cls, value: Any) -> Source:
-        """Return what an array or a tuple `(y, scale, shift, ...)` stands for, without its activation."""
-        if not isinstance(value, tuple):
-            return cls(pixels_of(value), None, None)
-        pixels = pixels_of(value[0])
-        return cls(pixels, factors(value[1], pixels.c), factors(value[2], pixels.c))
+        """Return what an array, a tuple `(y, scale, shift, kind, low, high)` or None stands for."""
+        if value is None:
+            return cls(None, (None, 0, None, None), (NONE, 0.0, 0.0))
+        y, scale, shift, kind, low, high = value if isinstance(value, tuple) else (value, None, None, NONE, 0.0, 0.0)
+        pixels = pixels_of(y)
+        line = (pixels.array, pixels.step, factors(scale, pixels.c), factors(shift, pixels.c))
+        return cls(pixels, line, (kind, float(low), float(high)))
 
     @property
-    def line(self) -> tuple[Any, ...]:
-        """The arguments of a kernel: array, step, scale, shift."""
-        return self.pixels.array, self.pixels.step, self.scale, self.shift
+    def present(self) -> Pixels:
+        """The pixels of an array that must be there."""
+        assert self.pixels is not None
+        return self.pixels
+
+    @property
+    def pack(self) -> int:
+        """How many channels can be read at once."""
+        return BYTES if self.pixels is None else self.pixels.pack
 
 
 @dataclass(slots=True)
@@ -73,6 +82,54 @@ class Gradient:
         places = (pixels.array, pixels.step, values.array, values.step)
         arguments = (*places, scale, shift, kind, float(low), float(high), alpha, beta, gamma)
         return cls(pixels, values, arguments, common_pack(pixels, values))
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """Where an input gradient goes and what happens to it on the way, as kernels take it.
+
+    Args:
+        operands: the pixels that are read and written.
+        arguments: of a kernel: to, add, its step, m, its step, scale, shift, kind, low, high, y, its step, mean.
+        has_sums: whether its two sums are taken.
+        is_idle: whether it leaves gradients as they are, and takes no sums.
+    """
+
+    operands: tuple[Pixels, ...]
+    arguments: tuple[Any, ...]
+    has_sums: bool
+    is_idle: bool
+
+    @classmethod
+    def of(cls, sink: Any, to: Array | None) -> Sink:
+        """Return what `(add, m, scale, shift, kind, low, high, y, mean)` or None stands for.
+
+        Args:
+            sink: the tuple.
+            to: the gradient, or None.
+
+        Raises:
+            ValueError: an array is of another shape than the gradient.
+        """
+        add, m, scale, shift, kind, low, high, y, mean = sink or (None, None, None, None, NONE, 0.0, 0.0, None, None)
+        if to is None:
+            return cls((), (None, None, 0, None, 0, None, None, NONE, 0.0, 0.0, None, 0, None), False, True)
+        if m is None or kind == NONE:
+            m, scale, shift, kind = None, None, None, NONE
+        pixels = pixels_of(to)
+        met = [None if each is None else pixels_of(each) for each in (add, m, y)]
+        operands = (pixels, *(each for each in met if each is not None))
+        check_shapes("a gradient and what it meets have different shapes", *operands)
+        places = [(None, 0) if each is None else (each.array, each.step) for each in met]
+        line = factors(scale, pixels.c), factors(shift, pixels.c)
+        middle = factors(mean, pixels.c)
+        arguments = (to, *places[0], *places[1], *line, kind, float(low), float(high), *places[2], middle)
+        return cls(operands, arguments, y is not None, add is None and m is None and y is None)
+
+    @property
+    def pack(self) -> int:
+        """How many channels can be read at once from all."""
+        return min((each.pack for each in self.operands), default=BYTES)
 
 
 def common_pack(*operands: Pixels) -> int:

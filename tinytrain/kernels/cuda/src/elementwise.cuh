@@ -232,9 +232,9 @@ extern "C" __global__ void add_pieces(const float* slots, i64 pieces, i64 c, flo
 // `to` may be `grad`. Limited by memory: reads grad, add, m and y once (y and m are often one), writes once.
 // Two blocks are to find room on a multiprocessor: its registers hold the packs of four arrays.
 extern "C" __global__ void __launch_bounds__(256, 2)
-    finish_pieces(const ELEMENT* grad, i64 grad_step, const ELEMENT* add, i64 add_step, const ELEMENT* m, i64 m_step,
-                  const float* scale, const float* shift, i64 kind, float low, float high, const ELEMENT* y, i64 y_step,
-                  const float* mean, ELEMENT* to, i64 pixels, i64 c, i64 each, float* slots) {
+    finish_pieces(const ELEMENT* grad, i64 grad_step, ELEMENT* to, const ELEMENT* add, i64 add_step, const ELEMENT* m,
+                  i64 m_step, const float* scale, const float* shift, i64 kind, float low, float high, const ELEMENT* y,
+                  i64 y_step, const float* mean, i64 pixels, i64 c, i64 each, float* slots) {
   extern __shared__ float shared[];
   const i64 i = first_channel(), piece = blockIdx.x, rows = blockDim.y;
   const i64 until = min(pixels, (piece + 1) * each);
