@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import cupy
+from cupy import _capture
 from cupy._array import ndarray
 from cupy._results import as_array, fresh, into, operand, view, view_or_fresh
 
@@ -99,10 +100,18 @@ def roll(a: Any, shift: Any, axis: Any = None) -> ndarray:
     return fresh(lambda: np.roll(a, shift, axis))
 
 
+def _operands_of_one_kernel(arrays: Any) -> list[np.ndarray]:
+    """Return the arrays to join; more than eight small ones are joined by a table of pointers that the host sends."""
+    given = [as_array(each)._a for each in arrays]
+    if len(given) > 8 and sum(each.nbytes for each in given) < len(given) << 21:
+        _capture.forbid()
+    return given
+
+
 def concatenate(
     tup: Any, axis: int | None = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
 ) -> ndarray:
-    given = [as_array(each)._a for each in tup]
+    given = _operands_of_one_kernel(tup)
     return into(out, lambda: np.concatenate(given, axis, dtype=dtype, casting=casting))
 
 
@@ -110,7 +119,7 @@ concat = concatenate
 
 
 def stack(tup: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> ndarray:
-    given = [as_array(each)._a for each in tup]
+    given = _operands_of_one_kernel(tup)
     return into(out, lambda: np.stack(given, axis, dtype=dtype, casting=casting))
 
 
