@@ -68,7 +68,7 @@ def memory_problem(cupy: ModuleType, error: BaseException) -> str | None:
     return (
         f"the GPU has too little memory: {_size(asked)} more were asked for; this program holds "
         f"{_size(pool.total_bytes())} ({_size(pool.used_bytes())} in use){limit}, and {_size(free)} of {_size(total)} "
-        "are free on the device. Lower data.batch_size, or set train.precision to bf16 or fp16"
+        "are free on the device. Lower data.batch_size, set train.precision to bf16 or fp16, or data.resident to false"
     )
 
 
@@ -92,4 +92,6 @@ def _version(number: int) -> str:
 
 
 def _size(count: int) -> str:
-    return f"{count / _GIB:.2f} GiB" if count >= _GIB / 10 else f"{count / (1 << 20):.1f} MiB"
+    if count >= _GIB / 10:
+        return f"{count / _GIB:.2f} GiB"
+    return f"{count / (1 << 20):.1f} MiB" if count >= (1 << 20) / 10 else f"{count / (1 << 10):.1f} KiB"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinytrain as tt
+from tinytrain.cli.main import run
 from tinytrain.device import cuda_problem, cupy, memory_problem, module_of, move, require
 from tinytrain.kernels.scattering import scatter_add
 
@@ -38,6 +39,21 @@ def test_memory_that_runs_out_is_told_with_what_was_asked_for_and_what_is_held()
     text = memory_problem(caught.value)
     assert text is not None
     assert text.startswith("the GPU has too little memory: 1.00 GiB more were asked for; this program holds ")
-    assert text.endswith("Lower data.batch_size, or set train.precision to bf16 or fp16")
+    assert text.endswith("Lower data.batch_size, set train.precision to bf16 or fp16, or data.resident to false")
     assert memory_problem(MemoryError("of the host")) is None
     assert bool((held == 0).all())
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_a_gpu_too_full_for_the_first_step_is_no_mistake_of_the_model(tmp_path, monkeypatch, capsys):
+    config = tmp_path / "small.yaml"
+    config.write_text("data: {dataset: digits}\nmodel: {name: cnn, widths: [8], strides: [1]}\ndevice: cuda\n")
+    monkeypatch.setattr("tinytrain.config.build.layer_costs", lambda *_: tt.zeros(1 << 28, device="cuda"))
+    pool = cupy().get_default_memory_pool()
+    pool.set_limit(size=pool.total_bytes() + (16 << 20))
+    try:
+        assert run(["train", str(config), "--run-dir", str(tmp_path / "run")]) == 4
+    finally:
+        pool.set_limit(size=0)
+    assert capsys.readouterr().err.startswith("error: the GPU has too little memory: 1.00 GiB more were asked for; ")

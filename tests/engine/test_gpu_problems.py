@@ -11,6 +11,7 @@ import pytest
 from tinytrain.cli.main import run
 from tinytrain.device import cuda_problem, require
 from tinytrain.errors import DeviceError
+from tinytrain.gpu_problems import memory_problem
 
 DEVICES = importlib.import_module("tinytrain.device")  # as an attribute it is the class of that name
 
@@ -171,8 +172,14 @@ def test_a_full_gpu_is_told_with_what_is_held_and_what_to_lower(answer, monkeypa
     assert run(["doctor"]) == 4
     assert capsys.readouterr().err == (
         "error: the GPU has too little memory: 1.50 GiB more were asked for; this program holds 22.00 GiB (20.00 GiB "
-        f"in use){told}, and 0.25 GiB of 24.00 GiB are free on the device. Lower data.batch_size, or set "
-        "train.precision to bf16 or fp16\n"
+        f"in use){told}, and 0.25 GiB of 24.00 GiB are free on the device. Lower data.batch_size, set "
+        "train.precision to bf16 or fp16, or data.resident to false\n"
+    )
+
+
+def test_a_full_gpu_that_lacks_a_few_bytes_says_how_many():
+    assert memory_problem(cupy_with(), OutOfMemoryError(512, 22 << 30)).startswith(
+        "the GPU has too little memory: 0.5 KiB more were asked for; this program holds 22.00 GiB "
     )
 
 

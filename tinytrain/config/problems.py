@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from tinytrain.config.origins import KeyPath, Origins, flow, place_of
+from tinytrain.device import memory_problem
 from tinytrain.errors import ConfigError, DeviceError, TinytrainError, did_you_mean
 
 _EXPECTED = {
@@ -56,6 +57,8 @@ def placed(path: KeyPath, origins: Origins) -> Iterator[None]:
     except TinytrainError:
         raise
     except MemoryError as error:
+        if memory_problem(error) is not None:  # a full GPU is no mistake of the section that comes last
+            raise
         raise ConfigError(f"too large for the memory: {error}", place=place_of(path, origins)) from error
     except _MISTAKES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
