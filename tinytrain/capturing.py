@@ -204,9 +204,11 @@ def _refuse_read(array: Array) -> None:
 
 
 def _place_of(error: BaseException) -> str:
-    """Return the innermost line of this package's code that an error went through."""
+    """Return the innermost line of this package that an error went through, and that asked for what cannot be."""
     frames = [each for each in traceback.extract_tb(error.__traceback__) if _HERE in Path(each.filename).parents]
-    return f"{Path(frames[-1].filename).relative_to(_HERE.parent)}:{frames[-1].lineno}"
+    asking = [each for each in frames if Path(each.filename) not in (_HERE / "capturing.py", _HERE / "device.py")]
+    last = (asking or frames)[-1]
+    return f"{Path(last.filename).relative_to(_HERE.parent)}:{last.lineno}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ from tinytrain import nn
 from tinytrain.capturing import Graph
 from tinytrain.device import Array, cuda_problem, watched_reads
 from tinytrain.errors import Interrupted
-from tinytrain.optim import AdamW
+from tinytrain.optim import AdamW, NAdam
 from tinytrain.training import Events, Experiment, RunResult
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.freezing import Freezing
+from tinytrain.training.precision import build_scaler
 
 from .toys import Listener, StopAt, experiment, network, run
 
@@ -293,6 +295,16 @@ def test_steps_that_need_the_host_are_not_captured_and_learn_the_same(kind: str,
                 f"steps are not captured as a CUDA graph: {told['reason']}"
             ]
     assert weights[0] == weights[1]
+
+
+def test_an_update_that_asks_the_host_is_told_with_its_rule_and_its_line(tmp_path: Path):
+    model = small_network()
+    scaler = build_scaler("fp16", tt.device("cuda", 0))
+    e = on_gpu(model, optimizer=NAdam(model.parameters(), lr=0.01), epochs=3, precision="fp16", scaler=scaler)
+    told = run(e, tmp_path / "run").summary["cuda_graph"]
+    assert told["captured"] == "gradients"
+    line = r"NAdam asks the host whether gradients have overflowed \(in tinytrain/optim/optimizer\.py:\d+\)"
+    assert re.fullmatch(line, told["reason"])
 
 
 def test_the_host_reads_once_a_logging_interval(tmp_path: Path):

@@ -173,7 +173,10 @@ class Optimizer:
 
     def _is_void(self) -> bool:
         """Return whether the step is to change nothing; waits for the device where there may be such a step."""
-        return self.found_inf is not None and number_of(self.found_inf) > 0
+        if self.found_inf is None:
+            return False
+        refuse(f"{type(self).__name__} asks the host whether gradients have overflowed")
+        return number_of(self.found_inf) > 0
 
     def _update_one(self, param: Tensor, grad: Array, state: State, group: Group) -> None:
         grad = _with_dimensions(grad.copy())
