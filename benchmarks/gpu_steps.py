@@ -280,7 +280,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 def train_to_accuracy(part: Part, data: Path | None, output: Path, *, smoke: bool) -> None:
-    """Train the fast config on CIFAR-10 and write down what it reached, and in which time."""
+    """Train the fast config on CIFAR-10, in float16, and write down what it reached, and in which time."""
     repository = Path(__file__).resolve().parent.parent
     config, overrides = repository / FAST, [f"data.root={data}"]
     if smoke:
@@ -292,7 +292,8 @@ def train_to_accuracy(part: Part, data: Path | None, output: Path, *, smoke: boo
         return
     run = output / "cifar10-run"
     shutil.rmtree(run, ignore_errors=True)
-    command = [sys.executable, "-m", "tinytrain", "train", str(config), "device=cuda", *overrides, "--json"]
+    overrides += ["device=cuda", "train.precision=fp16"]
+    command = [sys.executable, "-m", "tinytrain", "train", str(config), *overrides, "--json"]
     done = subprocess.run([*command, "--run-dir", str(run.resolve())], cwd=repository, capture_output=True, text=True)
     print(done.stderr, flush=True)
     if done.returncode:
@@ -303,6 +304,7 @@ def train_to_accuracy(part: Part, data: Path | None, output: Path, *, smoke: boo
         "cifar10",
         key="cifar10",
         what=config.name,
+        precision=summary["precision"],
         top1=top1,
         reached=bool(top1 >= ACCURACY),
         seconds=summary["seconds"],
