@@ -43,11 +43,7 @@ def constants_of(source, element, architecture):
         return CONSTANTS[source] if takes_most else CONSTANTS[source][:1]
     text = compiler.source_text(source)
     packs = (4 if element == "float32" else 8, *([1] if architecture == "sm_90" else []))
-    return [
-        {"PACK": pack, "COPY": compiler.ELEMENTS[copy]}
-        for pack in (packs if "PACK" in text else (1,))
-        for copy in ({"float16", element} if "COPY" in text else {element})
-    ]
+    return [{"PACK": pack} for pack in (packs if "PACK" in text else (1,))]
 
 
 @pytest.mark.timeout(600)

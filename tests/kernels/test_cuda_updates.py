@@ -51,12 +51,12 @@ class OnBoth:
         self.states = [{} for _ in SHAPES]
         self.update = fused_updates.UPDATES[self.optimizer.update.kernel]
 
-    def step(self, seed, factor=1.0, is_left_out=False):
+    def step(self, seed, is_left_out=False):
         """Take a step on both sides; the first one is the definition's, which makes the states."""
         grads = [each.astype(dtype_of(self.element)) for each in draw(seed)]
         if not is_left_out:
             for param, grad in zip(self.host, grads, strict=True):
-                param.grad = tt.tensor(grad.astype(np.float64) * factor)
+                param.grad = tt.tensor(grad.astype(np.float64))
             self.optimizer.step()
         if not self.states[0]:
             self.take_over()
@@ -102,12 +102,12 @@ def test_a_rule_is_computed_to_the_rounding_of_float32(rule, element, gpu):
 
 
 @rules
-def test_gradients_are_scaled_on_the_way_and_a_void_step_changes_nothing(rule, gpu):
+def test_a_void_step_changes_nothing(rule, gpu):
     both = OnBoth(rule, gpu, "float16")
     both.step(1)
-    factor, is_void = gpu.asarray(np.float32(0.25)), gpu.zeros((), "float32")
-    with updates.during_step(factor, is_void):
-        both.step(2, 0.25)
+    is_void = gpu.zeros((), "float32")
+    with updates.during_step(is_void):
+        both.step(2)
         both.check()
         is_void[...] = 1
         before = [exact(each) for each in both.params]
@@ -118,22 +118,8 @@ def test_gradients_are_scaled_on_the_way_and_a_void_step_changes_nothing(rule, g
             if step is not None:
                 state["step"] = step
         is_void[...] = 0
-        both.step(4, 0.25)
+        both.step(5)
     both.check()
-
-
-@elements
-def test_copies_are_written_in_the_same_launch(element, gpu):
-    dtype = dtype_of("float16" if element == "float32" else element)
-    both = OnBoth(RULES["sgd with nesterov"], gpu, element)
-    both.step(1)
-    copies = {param.data.ptr: gpu.zeros(param.shape, dtype) for param in both.params[:-1] if param.size}
-    with updates.during_step(copies=copies):
-        both.step(2)
-    both.check()
-    for param in both.params[:-1]:
-        if param.size:
-            assert (exact(copies[param.data.ptr]) == exact(param.astype(dtype))).all()
 
 
 def test_numbers_that_are_uploaded_later_are_those_of_the_next_launch(gpu):
@@ -174,6 +160,7 @@ def test_clipping_does_not_wait_for_the_gpu(gpu):
         param.grad = tt.from_numpy(grad).to("cuda")
     norm = np.sqrt(sum((each.astype(np.float64) ** 2).sum() for each in grads if each.ndim))
     stream = gpu.cuda.Stream(non_blocking=True)
+    gpu.cuda.Device().synchronize()  # such a stream does not wait for the one that the gradients came on
     with stream:
         total = nn.utils.clip_grad_norm_(params, 1.0)
         stream.synchronize()

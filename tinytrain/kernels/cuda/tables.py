@@ -10,7 +10,7 @@ plan, which stays as long.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,16 +35,15 @@ class Plan:
     """Arrays in the memory of a GPU as one launch goes through them.
 
     Args:
-        rows: for each array the addresses of its values, its gradient, three states, its copy, and its size.
+        rows: for each array the addresses of its values, its gradient, three states, and its size.
         element: the type of the gradients.
-        copy: the type of the copies.
     """
 
-    def __init__(self, rows: Sequence[Sequence[int]], element: str, copy: str):
+    def __init__(self, rows: Sequence[Sequence[int]], element: str):
         assert not is_replaying(), "a recorded launch reads the numbers of another plan"
-        self.element, self.copy = element, copy
-        table = np.array([(*row, all(each % 16 == 0 for each in row[:6])) for row in rows], np.int64)
-        per_array = -(-table[:, 6] // CHUNK)
+        self.element = element
+        table = np.array([(*row, all(each % 16 == 0 for each in row[:5])) for row in rows], np.int64)
+        per_array = -(-table[:, 5] // CHUNK)
         firsts = np.concatenate([[0], np.cumsum(per_array)])
         chunks = np.empty((firsts[-1], 2), np.int32)
         chunks[:, 0] = np.repeat(np.arange(len(rows)), per_array)
@@ -63,15 +62,14 @@ class Plan:
         set_numbers, given = self._kernel("set_numbers"), (*map(float, numbers), *rest)
         before_launch(lambda: launch(set_numbers, (1,), (1,), self.numbers, *given))
 
-    def launch(self, rule: str, factor: Array | None = None, is_void: Array | None = None) -> None:
+    def launch(self, rule: str, is_void: Array | None = None) -> None:
         """Change the arrays by one step of a rule, with the numbers that were uploaded last.
 
         Args:
             rule: `sgd`, `adam`, `rmsprop` or `lion`.
-            factor: `()` float32, what gradients are multiplied with on the way.
             is_void: `()` float32; where it is not 0, nothing is changed.
         """
-        self._start(rule, self.numbers, factor, is_void)
+        self._start(rule, self.numbers, is_void)
 
     def scale(self, factor: Array) -> None:
         """Multiply gradients by a number in the memory of the GPU."""
@@ -96,14 +94,14 @@ class Plan:
             launch(self._kernel(name), (self.num_chunks,), (THREADS,), self.table, self.chunks, *arguments)
 
     def _kernel(self, name: str) -> Any:
-        return kernel("updates", name, self.element, COPY=ELEMENTS[self.copy])
+        return kernel("updates", name, self.element)
 
 
 _plans: OrderedDict[Any, tuple[list[tuple[Plan, list[int]]], list[int]]] = OrderedDict()
 
 
 def plan_for(
-    params: Sequence[Array], grads: Sequence[Array], states: Lists = (), copies: Mapping[int, Array] | None = None
+    params: Sequence[Array], grads: Sequence[Array], states: Lists = ()
 ) -> tuple[list[tuple[Plan, list[int]]], list[int]]:
     """Return the plans for some arrays, the same ones whenever it is asked for them.
 
@@ -111,40 +109,36 @@ def plan_for(
         params: values.
         grads: their gradients.
         states: lists with what a rule remembers of each, None in place of a list that it goes without.
-        copies: the addresses of values to the arrays of halves that get a copy of them.
 
     Returns:
-        A plan for each type of gradients and copies, with the positions of its arrays; and the positions that are left
+        A plan for each type of gradients, with the positions of its arrays; and the positions that are left
         out, because an array is missing, is not contiguous or has another type.
     """
-    copies = copies or {}
     present = [each for each in states if each is not None]
     key = (
         tuple([(w.data.ptr, w.size, w.dtype) for w in params]),
         tuple([(g.data.ptr, g.size, g.dtype, g.flags.c_contiguous) for g in grads]),
         tuple([state is not None and state.data.ptr for each in present for state in each]),
         tuple([each is not None for each in states]),
-        tuple([(copy.data.ptr, copy.dtype) for w in params if (copy := copies.get(w.data.ptr)) is not None]),
     )
     if key in _plans:
         _plans.move_to_end(key)
         return _plans[key]
-    found = _plans[key] = _make_plans(params, grads, states, copies)
+    found = _plans[key] = _make_plans(params, grads, states)
     while len(_plans) > MOST_PLANS:
         _plans.popitem(last=False)
     return found
 
 
 def _make_plans(
-    params: Sequence[Array], grads: Sequence[Array], states: Lists, copies: Mapping[int, Array]
+    params: Sequence[Array], grads: Sequence[Array], states: Lists
 ) -> tuple[list[tuple[Plan, list[int]]], list[int]]:
-    groups: dict[tuple[str, str], tuple[list[list[int]], list[int]]] = {}
+    groups: dict[str, tuple[list[list[int]], list[int]]] = {}
     left: list[int] = []
     for position, (w, g) in enumerate(zip(params, grads, strict=True)):
         remembered = [None if each is None else each[position] for each in states]
         is_missing = any(each is not None and state is None for each, state in zip(states, remembered, strict=True))
         floats = [w, *(state for state in remembered if state is not None)] if w is not g else []
-        copy = copies.get(w.data.ptr)
         if (
             is_missing
             or g.dtype.name not in ELEMENTS
@@ -153,11 +147,8 @@ def _make_plans(
         ):
             left.append(position)
             continue
-        kinds = g.dtype.name, g.dtype.name if copy is None else copy.dtype.name
-        rows, positions = groups.setdefault(kinds, ([], []))
-        addresses = [
-            0 if each is None else each.data.ptr for each in (*remembered, *(None,) * (3 - len(remembered)), copy)
-        ]
+        rows, positions = groups.setdefault(g.dtype.name, ([], []))
+        addresses = [0 if each is None else each.data.ptr for each in (*remembered, *(None,) * (3 - len(remembered)))]
         rows.append([w.data.ptr, g.data.ptr, *addresses, w.size])
         positions.append(position)
-    return [(Plan(rows, *kinds), positions) for kinds, (rows, positions) in groups.items()], left
+    return [(Plan(rows, element), positions) for element, (rows, positions) in groups.items()], left

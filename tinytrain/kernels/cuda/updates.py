@@ -5,15 +5,13 @@ are float32; gradients may be halves. Results are those of the rules in `tinytra
 multiplication and the addition after it may round once in place of twice, so they are not the same to the bit as on
 the CPU. On one GPU they repeat themselves to the bit. How they become part of a CUDA graph tells `tables`.
 
-`during_step` says what else a step does while it reads and writes: scale gradients, change nothing where a flag in the
-memory of the GPU says so, write halves beside the float32 values.
+`during_step` lets a step change nothing where a flag in the memory of the GPU says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.tables import Lists, plan_for
@@ -21,35 +19,21 @@ from tinytrain.kernels.cuda.tables import Lists, plan_for
 __all__ = ["adam", "during_step", "lion", "rmsprop", "scale", "sgd", "square_sums"]
 
 
-@dataclass(frozen=True)
-class StepOptions:
-    """What an update does beside its rule.
-
-    Args:
-        factor: `()` float32, what gradients are multiplied with on the way: the reciprocal of a loss scale.
-        is_void: `()` float32; where it is not 0, nothing is changed. The host, which counts Adam's steps, counts on.
-        copies: the addresses of values to the arrays of halves that get a copy of them.
-    """
-
-    factor: Array | None = None
-    is_void: Array | None = None
-    copies: Mapping[int, Array] = field(default_factory=dict)
-
-
-_options = StepOptions()
+_is_void: Array | None = None
 
 
 @contextmanager
-def during_step(
-    factor: Array | None = None, is_void: Array | None = None, copies: Mapping[int, Array] | None = None
-) -> Iterator[None]:
-    """Have updates do more than their rule meanwhile; see `StepOptions`."""
-    global _options
-    before, _options = _options, StepOptions(factor, is_void, copies or {})
+def during_step(is_void: Array) -> Iterator[None]:
+    """Have updates change nothing meanwhile where `is_void`, `()` float32, is not 0.
+
+    The host, which counts Adam's steps, counts on.
+    """
+    global _is_void
+    before, _is_void = _is_void, is_void
     try:
         yield
     finally:
-        _options = before
+        _is_void = before
 
 
 def sgd(
@@ -151,8 +135,8 @@ def scale(arrays: list[Array], factor: float | Array) -> list[int] | None:
 def _update(
     rule: str, params: list[Array], grads: list[Array], states: Lists, numbers: Sequence[float]
 ) -> list[int] | None:
-    plans, left = plan_for(params, grads, states, _options.copies)
+    plans, left = plan_for(params, grads, states)
     for plan, _ in plans:
         plan.upload(numbers)
-        plan.launch(rule, _options.factor, _options.is_void)
+        plan.launch(rule, _is_void)
     return left or None

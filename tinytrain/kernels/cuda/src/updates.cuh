@@ -1,10 +1,9 @@
 // The update rules of tinytrain.optim, norms and scaling, over many arrays in one launch.
 //
-// `table` has a row of eight numbers for each array: where its values lie, its gradient, up to three arrays that the rule
-// remembers, a copy of the values in another type (0: none of these); its size; whether all lie at multiples of 16 bytes.
-// `chunks` has two numbers for each block: an array, and which stretch of CHUNK elements of it. Values and what a rule
-// remembers are float, gradients ELEMENT, copies COPY. `numbers` lie in the memory of the GPU, so that a recorded launch
-// finds those of its step there.
+// `table` has a row of seven numbers for each array: where its values lie, its gradient, up to three arrays that the rule
+// remembers (0: none); its size; whether all lie at multiples of 16 bytes. `chunks` has two numbers for each block: an array,
+// and which stretch of CHUNK elements of it. Values and what a rule remembers are float, gradients ELEMENT. `numbers` lie in
+// the memory of the GPU, so that a recorded launch finds those of its step there.
 #include "common.cuh"
 
 namespace tinytrain {
@@ -16,15 +15,14 @@ struct Row {
   float* w;
   const ELEMENT* g;
   float* state[3];
-  COPY* copy;
   i64 size;
   bool is_aligned;
 
   __device__ __forceinline__ Row(const i64* table, i64 number) {
-    const i64* row = table + 8 * number;
-    w = (float*)row[0], g = (const ELEMENT*)row[1], copy = (COPY*)row[5];
+    const i64* row = table + 7 * number;
+    w = (float*)row[0], g = (const ELEMENT*)row[1];
     for (int k = 0; k < 3; k++) state[k] = (float*)row[2 + k];
-    size = row[6], is_aligned = row[7];
+    size = row[5], is_aligned = row[6];
   }
 };
 
@@ -101,12 +99,10 @@ struct Lion {
 
 // Limited by memory: reads and writes values and states once, reads gradients once.
 template <class Rule>
-__device__ __forceinline__ void update(const i64* table, const int* chunks, const float* numbers, const float* factor,
-                                       const float* is_void) {
+__device__ __forceinline__ void update(const i64* table, const int* chunks, const float* numbers, const float* is_void) {
   if (is_void && *is_void != 0) return;
   const Row row(table, chunks[2 * blockIdx.x]);
   const Rule rule = *reinterpret_cast<const Rule*>(numbers);
-  const float times = factor ? *factor : 1.0f;
   for_each_stretch(chunks[2 * blockIdx.x + 1] * CHUNK, row.size, row.is_aligned, [&](i64 i, auto pack) {
     constexpr int N = sizeof(pack) / sizeof(float);
     float w[N], g[N], state[3][N] = {};
@@ -118,11 +114,10 @@ __device__ __forceinline__ void update(const i64* table, const int* chunks, cons
 #pragma unroll
     for (int k = 0; k < N; k++) {
       float mine[3] = {state[0][k], state[1][k], state[2][k]};
-      rule.step(w[k], factor ? g[k] * times : g[k], mine, row);
+      rule.step(w[k], g[k], mine, row);
       state[0][k] = mine[0], state[1][k] = mine[1], state[2][k] = mine[2];
     }
     store(row.w + i, w);
-    if (row.copy) store(row.copy + i, w);
 #pragma unroll
     for (int k = 0; k < 3; k++)
       if (row.state[k]) store(row.state[k] + i, state[k]);
@@ -133,11 +128,10 @@ __device__ __forceinline__ void update(const i64* table, const int* chunks, cons
 
 using namespace tinytrain;
 
-// `factor`, where there is one, is what gradients are multiplied with; where `is_void` is not 0 nothing is changed.
+// Where `is_void` is given and not 0 nothing is changed.
 #define UPDATE(name, Rule)                                                                                           \
-  extern "C" __global__ void name(const i64* table, const int* chunks, const float* numbers, const float* factor,   \
-                                  const float* is_void) {                                                           \
-    update<Rule>(table, chunks, numbers, factor, is_void);                                                          \
+  extern "C" __global__ void name(const i64* table, const int* chunks, const float* numbers, const float* is_void) { \
+    update<Rule>(table, chunks, numbers, is_void);                                                                   \
   }
 UPDATE(sgd, Sgd)
 UPDATE(adam, Adam)
