@@ -114,6 +114,13 @@ def constant(values: np.ndarray) -> Array:
     return memory
 
 
+def beside(array: Array, values: np.ndarray) -> Array:
+    """Return values of the host where an array lies; recorded work finds them there at every launch."""
+    if isinstance(array, np.ndarray):
+        return values
+    return constant(values) if is_capturing() else cupy().asarray(values)
+
+
 def refuse(reason: str) -> None:
     """Raise a CaptureError where work is recorded; else do nothing."""
     if _recording is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import beside
 from tinytrain.device import Array, array_module
 from tinytrain.dtypes import FLOATS, is_low
 from tinytrain.kernels import kernel
@@ -90,7 +91,7 @@ def mean_over_windows(
     is_batch = input.ndim == num_axes + 2
     x = input.array if is_batch else input.array[None]
     xp = array_module(x)
-    divisor = xp.asarray(divisor)
+    divisor = beside(x, divisor)
     # Sums in 16 bits overflow or lose digits before the division.
     sums = kernel("resample", x)(x.astype(np.float32) if is_low(x.dtype) else x, maps)
     if x.dtype.kind in FLOATS:
@@ -126,5 +127,5 @@ def flat_indices(winners: Array, positions: Sequence[np.ndarray], size: Sequence
         num_out, num_taps = table.shape
         below //= num_taps
         rows = xp.arange(num_out).reshape(-1, *(1,) * (len(size) - 1 - axis))
-        indices = indices * length + xp.asarray(table)[rows, winners // below % num_taps]
+        indices = indices * length + beside(winners, table)[rows, winners // below % num_taps]
     return indices

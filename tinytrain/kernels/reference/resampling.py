@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tinytrain.capturing import beside
 from tinytrain.device import array_module
 from tinytrain.dtypes import is_low
 from tinytrain.kernels.reference.windows import Array, to_channels_first, to_channels_last
@@ -62,15 +63,15 @@ def _resample_axis(x: Array, axis: int, size: int, taps: Sequence[Tap]) -> Array
     before, num_after = (ALL,) * axis, x.ndim - axis - 1
     y = None
     for targets, sources, weights in taps:
-        part = x[(*before, sources)] if isinstance(sources, slice) else x.take(xp.asarray(sources), axis=axis)
+        part = x[(*before, sources)] if isinstance(sources, slice) else x.take(beside(x, sources), axis=axis)
         if weights is not None:
-            part = part * xp.asarray(weights, x.dtype).reshape(-1, *(1,) * num_after)
+            part = part * beside(x, weights.astype(x.dtype)).reshape(-1, *(1,) * num_after)
         if y is None and isinstance(targets, slice) and targets == ALL:
             y = part if part.base is None else part.copy()  # keeps the sign of zeros, which 0 + x would not
             continue
         if y is None:
             y = xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
-        y[(*before, targets if isinstance(targets, slice) else xp.asarray(targets))] += part
+        y[(*before, targets if isinstance(targets, slice) else beside(x, targets))] += part
     return xp.zeros((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype) if y is None else y
 
 

@@ -271,7 +271,9 @@ class ndarray:
     def take(self, indices: Any, axis: int | None = None, out: ndarray | None = None) -> ndarray:
         chosen = indices._a if isinstance(indices, ndarray) else np.asarray(indices, int)
         a = self._a
-        return into(out, lambda: a.take(chosen, axis, mode="wrap"))
+        n = max(a.size if axis is None else a.shape[axis], 1)
+        # Not NumPy's `wrap`, which subtracts n again and again: indices that are recorded may be anything as yet.
+        return into(out, lambda: a.take(chosen % n, axis))
 
     def put(self, indices: Any, values: Any, mode: str = "wrap") -> None:
         a, chosen, given = self._a, cupy.asarray(indices)._a, cupy.asarray(values)._a
