@@ -297,6 +297,11 @@ def test_steps_that_need_the_host_are_not_captured_and_learn_the_same(kind: str,
     assert weights[0] == weights[1]
 
 
+def test_a_run_of_a_single_step_says_why_nothing_is_captured(tmp_path: Path):
+    told = run(on_gpu(epochs=1, accumulate_steps=100), tmp_path / "run").summary["cuda_graph"]
+    assert told == {"captured": "nothing", "reason": "no step was like the one before"}
+
+
 def test_an_update_that_asks_the_host_is_told_with_its_rule_and_its_line(tmp_path: Path):
     model = small_network()
     scaler = build_scaler("fp16", tt.device("cuda", 0))

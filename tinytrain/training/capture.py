@@ -46,13 +46,13 @@ class Steps:
 
     Attributes:
         captured: what the graph does: `step`, `gradients`, or `nothing`.
-        reason: why it does not do the whole step, None where it does or where that is not known yet.
+        reason: why it does not do the whole step, None where it does.
     """
 
     def __init__(self, e: Experiment, say: Callable[[str], None]):
         self._e, self._say = e, say
         self.captured = "nothing"
-        self.reason: str | None = "it is switched off" if not e.cuda_graph else None
+        self.reason: str | None = "no step was like the one before" if e.cuda_graph else "it is switched off"
         self._tries = ["step", "gradients"] if e.cuda_graph and e.device.type == "cuda" else []
         self._graph: _CapturedStep | None = None
         self._last: _Look | None = None
