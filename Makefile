@@ -17,6 +17,8 @@ PYTHON_GPU ?= .venv-gpu/bin/python
 CUDA ?= cuda13
 GPU_OUTPUT ?= gpu-results
 FUZZ_SECONDS ?= 60
+# What `make test` runs on the emulated GPU; EMULATED=tests is all of it, twenty minutes.
+EMULATED ?= tests/kernels tests/training/test_cuda_graphs.py
 PARITY_REQUIREMENTS = torch==2.13.0 torchvision==0.28.0 expecttest scipy
 
 EPOCHS ?= 3
@@ -62,7 +64,9 @@ runs/compare-%/summary.json:
 	@.venv/bin/tinytrain train $< train.epochs=$(EPOCHS) --run-dir $(@D) $(if $(wildcard $(@D)/checkpoint),--resume) \
 		$(if $(DATA),data.root=$(DATA),data.download=true)
 
+# Without ARGS, the GPU's kernels and captured steps run on the emulated GPU first.
 test: .venv-dev/installed
+	@$(if $(ARGS),,TINYTRAIN_EMULATED_GPU=1 .venv-dev/bin/python -m pytest -q -n auto --dist loadfile -m gpu $(EMULATED))
 	@.venv-dev/bin/python -m pytest -q -n auto --dist loadfile --ignore tests/parity $(ARGS)
 
 lint: .venv-dev/installed
