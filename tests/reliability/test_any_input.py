@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -56,6 +56,7 @@ SECTIONS = ("data", "model", "train", "transforms", "finetune", "name", "seed", 
 
 @anew
 @given(st.dictionaries(st.sampled_from(SECTIONS) | st.text(max_size=4), json_values, max_size=4))
+@example({"²": None})  # a digit, but no number
 def test_any_values_are_a_config_or_a_message(values: dict[str, Any]):
     base = {"data": {"dataset": "digits"}, "model": {"name": "cnn"}}
     try:

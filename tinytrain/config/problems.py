@@ -147,4 +147,4 @@ def _section_classes(annotation: Any) -> Iterator[type[BaseModel]]:
 def _file_order(error: ConfigError) -> tuple[bool, int]:
     """Sort by line; what has no line comes last."""
     line = (error.place or "").split(": ")[0].rpartition(":")[2]
-    return (not line.isdigit(), int(line) if line.isdigit() else 0)
+    return (not line.isdecimal(), int(line) if line.isdecimal() else 0)
