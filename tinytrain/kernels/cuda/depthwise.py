@@ -100,7 +100,7 @@ def forward(
         *(*source.line, *source.activation, w, factors(bias, c), y, partial, counts),
         **({} if column is None else {"MOMENTS": int(want_moments)}),
     )
-    return y, *((None, None) if partial is None else merge_moments(partial, counts, plan.pieces, c))
+    return y, *((None, None) if partial is None else merge_moments(partial, plan.pieces, c, counts=counts))
 
 
 def backward(

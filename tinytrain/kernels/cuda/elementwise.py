@@ -15,15 +15,13 @@ from tinytrain.kernels.cuda import layout
 from tinytrain.kernels.cuda.compiler import kernel, launch, num_blocks
 from tinytrain.kernels.cuda.layout import Pixels, empty, factors, floats, pixels_of, tile
 from tinytrain.kernels.cuda.sources import Gradient, Sink, Source, check_shapes, common_pack
+from tinytrain.kernels.cuda.sums import add_pieces, merge_moments
 
 __all__ = ["apply", "apply_grad", "empty", "finish", "grad_sums", "moments"]
 
 MOST_PIECES = 512
 """Of an array whose sums are taken: blocks for 128 multiprocessors that hold 4 each. The GPU is not asked, so that sums
 are the same on each."""
-
-MERGE_BLOCK = (8, 64)
-"""Channels and shares of the pieces in a block that merges them."""
 
 
 def apply(x: Any, other: Any, kind: int, low: float, high: float, out: Array | None) -> Array:
@@ -88,16 +86,7 @@ def moments(x: Array) -> tuple[Array, Array]:
         *(pixels.array, pixels.step, pixels.count, pixels.c, plan.each, slots),
         shared=(2 * plan.pack + 1) * 4 * plan.num_threads,
     )
-    mean, m2 = floats(pixels.c), floats(pixels.c)
-    columns, rows = MERGE_BLOCK
-    launch(
-        kernel("elementwise", "merge_moments", x.dtype, PACK=plan.pack),
-        (-(-pixels.c // columns),),
-        MERGE_BLOCK,
-        *(pixels.array, slots, plan.count, pixels.count, pixels.c, plan.each, mean, m2),
-        shared=3 * 8 * columns * rows,
-    )
-    return mean, m2
+    return merge_moments(slots, plan.count, plan.c, each=plan.each, values=pixels.count, base=pixels.array)
 
 
 def grad_sums(g: Any, mean: Array | None) -> tuple[Array, Array | None]:
@@ -123,7 +112,7 @@ def grad_sums(g: Any, mean: Array | None) -> tuple[Array, Array | None]:
         *(*source.arguments, factors(mean, c), source.pixels.count, c, plan.each, slots),
         shared=plan.pack * 4 * plan.num_threads,
     )
-    return _add_pieces(plan, slots, source.pixels.array.dtype, mean is not None)
+    return _sums(plan, slots, 1 if mean is None else 2)
 
 
 def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | None, Array | None]:
@@ -156,7 +145,7 @@ def finish(grad: Array, sink: tuple[Any, ...] | None) -> tuple[Array, Array | No
         *(source.array, source.step, *drain.arguments, source.count, source.c, plan.each, slots),
         shared=plan.pack * 4 * plan.num_threads,
     )
-    sums = (None, None) if slots is None else _add_pieces(plan, slots, grad.dtype, True)
+    sums = (None, None) if slots is None else _sums(plan, slots, 2)
     return to, *sums
 
 
@@ -198,14 +187,8 @@ class Pieces:
         return floats(2 * self.count * self.c)
 
 
-def _add_pieces(plan: Pieces, slots: Array, dtype: Any, with_y: bool) -> tuple[Array, Array | None]:
-    total, total_y = floats(plan.c), floats(plan.c) if with_y else None
-    columns, rows = MERGE_BLOCK
-    launch(
-        kernel("elementwise", "add_pieces", dtype, PACK=plan.pack),
-        (-(-plan.c // columns),),
-        MERGE_BLOCK,
-        *(slots, plan.count, plan.c, total, total_y),
-        shared=2 * 4 * columns * rows,
-    )
-    return total, total_y
+def _sums(plan: Pieces, slots: Array, count: int) -> tuple[Array, Array | None]:
+    """Return the one or two sums of each channel that the pieces have left."""
+    total = floats(count * plan.c)
+    add_pieces(slots, plan.count, plan.c, 0, count, None, total)
+    return total[: plan.c], total[plan.c :] if count == 2 else None

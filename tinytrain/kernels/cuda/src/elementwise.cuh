@@ -141,22 +141,6 @@ extern "C" __global__ void moments_of_pieces(const ELEMENT* x, i64 step, i64 pix
   for (int k = 0; k < PACK; k++) slot[k] = moments.mean[k], slot[c + k] = moments.m2[k];
 }
 
-// A thread a channel; rows share the pieces. Limited by latency: some hundred pieces, a few reads in flight.
-extern "C" __global__ void merge_moments(const ELEMENT* x, const float* slots, i64 pieces, i64 pixels, i64 c, i64 each,
-                                         float* mean, float* m2) {
-  extern __shared__ double doubles[];
-  const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-  Moments<1, double> moments;
-#pragma unroll 4
-  for (i64 piece = threadIdx.y; i < c && piece < pieces; piece += blockDim.y) {
-    const double piece_mean[1] = {slots[piece * 2 * c + i]}, piece_m2[1] = {slots[(piece * 2 + 1) * c + i]};
-    moments.merge((double)min(each, pixels - piece * each), piece_mean, piece_m2);
-  }
-  merge_rows(moments, doubles);
-  if (threadIdx.y || i >= c) return;
-  mean[i] = pixels ? (float)(to_float(x[i]) + moments.mean[0]) : __int_as_float(0x7fc00000), m2[i] = (float)moments.m2[0];
-}
-
 namespace tinytrain {
 
 // Puts the sums of a block's threads into its slot.
@@ -209,23 +193,7 @@ extern "C" __global__ void sums_of_pieces(const ELEMENT* g, i64 g_step, const EL
       }
     }
   }
-  keep_sums(total, total_y, mean, i, c, slots + piece * 2 * c, shared);
-}
-
-// As `merge_moments`, for sums.
-extern "C" __global__ void add_pieces(const float* slots, i64 pieces, i64 c, float* sum, float* sum_y) {
-  extern __shared__ float shared[];
-  const i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
-  float total[2] = {};
-#pragma unroll 4
-  for (i64 piece = threadIdx.y; i < c && piece < pieces; piece += blockDim.y) {
-    total[0] += slots[piece * 2 * c + i];
-    if (sum_y) total[1] += slots[(piece * 2 + 1) * c + i];
-  }
-  sum_rows(total, shared);
-  if (threadIdx.y || i >= c) return;
-  sum[i] = total[0];
-  if (sum_y) sum_y[i] = total[1];
+  keep_sums(total, total_y, mean, i, c, slots + piece * (mean ? 2 : 1) * c, shared);
 }
 
 // (grad + add) * act'(scale * m + shift), stored, with its sum and its sum of products with y - mean where `slots` are given.
