@@ -12,10 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from tinytrain.device import cuda_problem, cupy
+from tinytrain.kernels.cuda.compiler import ELEMENTS
 from tinytrain.pending import Pending
-
-ELEMENTS = ("float32", "float16", "bfloat16")
-"""Element types that the kernels compute on."""
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tinytrain.kernels.cuda.layout import Pixels
+from tinytrain.kernels.cuda.layout import Pixels, sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,6 @@ class Geometry:
     def is_empty(self) -> bool:
         """Whether no product is to be computed."""
         return 0 in (self.n, self.h, self.w, self.c, self.oh, self.ow, self.o)
-
-
-def sizes(shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return `(n, c, h, w)` of a shape with two, one or no spatial axes."""
-    h, w = (1, 1, *shape[2:])[-2:]
-    return shape[0], shape[1], h, w
 
 
 def output_shape(x_shape: Sequence[int], o: int, oh: int, ow: int) -> tuple[int, ...]:

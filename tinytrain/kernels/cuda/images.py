@@ -6,10 +6,7 @@ import numpy as np
 
 from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import THREADS, kernel, launch, num_blocks
-from tinytrain.kernels.cuda.layout import empty
-
-PACK_BYTES = 16
-"""What a thread writes at once."""
+from tinytrain.kernels.cuda.layout import BYTES, empty
 
 
 def gather_images(
@@ -40,7 +37,7 @@ def gather_images(
         raise IndexError(f"gather_images: images are numbered from 0 to {m - 1}")
     drawn = places if boxes is None else np.concatenate([places, boxes], axis=1)
     result = empty((len(places), c, *size), table.dtype)
-    pack = PACK_BYTES // table.dtype.itemsize
+    pack = BYTES // table.dtype.itemsize
     launch(
         kernel("images", "gather_images", table.dtype, PACK=pack),
         (num_blocks(result.size, THREADS * pack),),

@@ -7,6 +7,7 @@ stand beside each other over the channels, and in rows over the pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def pixels_of(array: Array) -> Pixels:
         copy = empty(array.shape, array.dtype)
         copy[...] = array
         array, step = copy, array.shape[1]
-    n, c, h, w = _sizes(array.shape)
+    n, c, h, w = sizes(array.shape)
     return Pixels(array, n, c, h, w, step, _pack(array, c, step))
 
 
@@ -66,7 +67,7 @@ def step_of(array: Array) -> int | None:
     Raises:
         ValueError: it has another number of dimensions than 2 to 4.
     """
-    n, c, h, w = _sizes(array.shape)
+    n, c, h, w = sizes(array.shape)
     if array.size == 0:
         return c
     item, strides = array.itemsize, array.strides
@@ -130,7 +131,12 @@ def tile(c: int, pack: int) -> tuple[int, int, int]:
     return columns, THREADS // columns, tiles
 
 
-def _sizes(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+def sizes(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """Return `(n, c, h, w)` of a shape with two, one or no spatial axes.
+
+    Raises:
+        ValueError: it has another number of dimensions.
+    """
     if not 2 <= len(shape) <= 4:
         raise ValueError(f"expected an array (n, c), (n, c, w) or (n, c, h, w); got one of the shape {tuple(shape)}")
     h, w = (1, 1, *shape[2:])[-2:]
