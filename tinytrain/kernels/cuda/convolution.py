@@ -6,7 +6,7 @@ where that will not do our own: what they read is computed first, moments and si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinytrain.device import Array, cupy
@@ -143,31 +143,29 @@ def conv_backward(
 
 
 def _dense_forward(x: Array, w: Array, numbers: Numbers, it: Geometry, bias: Array | None) -> Array:
-    if cudnn.problem() is None:
-        try:
-            of_type = None if bias is None else bias.astype(x.dtype, copy=False)
-            return _like(x, cudnn.fprop(_with_axes(x), _with_axes(w), numbers, of_type))
-        except NoPlanError:
-            pass  # what cuDNN does not do, our own kernels do
-    return direct.forward(x, w, it, bias)
+    of_type = None if bias is None else bias.astype(x.dtype, copy=False)
+    y = _by_cudnn(cudnn.fprop, _with_axes(x), _with_axes(w), numbers, of_type)
+    return direct.forward(x, w, it, bias) if y is None else _like(x, y)
 
 
 def _dense_input_grad(g: Array, w: Array, x_shape: tuple[int, ...], numbers: Numbers, it: Geometry) -> Array:
-    if cudnn.problem() is None:
-        try:
-            return _like(g, cudnn.dgrad(_with_axes(g), _with_axes(w), _shape_with_axes(x_shape), numbers))
-        except NoPlanError:
-            pass
-    return direct.input_grad(g, w, tuple(x_shape), it)
+    grad = _by_cudnn(cudnn.dgrad, _with_axes(g), _with_axes(w), _shape_with_axes(x_shape), numbers)
+    return direct.input_grad(g, w, tuple(x_shape), it) if grad is None else _like(g, grad)
 
 
 def _dense_weight_grad(g: Array, x: Array, w_shape: tuple[int, ...], numbers: Numbers, it: Geometry) -> Array:
-    if cudnn.problem() is None:
-        try:
-            return _like(g, cudnn.wgrad(_with_axes(g), _with_axes(x), _shape_with_axes(w_shape), numbers))
-        except NoPlanError:
-            pass
-    return direct.weight_grad(g, x, w_shape, it)
+    grad = _by_cudnn(cudnn.wgrad, _with_axes(g), _with_axes(x), _shape_with_axes(w_shape), numbers)
+    return direct.weight_grad(g, x, w_shape, it) if grad is None else _like(g, grad)
+
+
+def _by_cudnn(compute: Callable[..., Array], *operands: Any) -> Array | None:
+    """Return what cuDNN computes; None where it cannot be used or cannot do this, so that our own kernels shall."""
+    if cudnn.problem() is not None:
+        return None
+    try:
+        return compute(*operands)
+    except NoPlanError:
+        return None
 
 
 def _with_axes(array: Array) -> Array:
