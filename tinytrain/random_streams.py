@@ -85,7 +85,7 @@ class SampleStream:
 
     def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
         """Return a number from [low, high) with 53 random bits."""
-        return low + (high - low) * ((self.bits() >> 11) * 2.0**-53)
+        return low + (high - low) * _fraction(self.bits())
 
     def integers(self, low: int, high: int) -> int:
         """Return an integer from low to high - 1."""
@@ -95,7 +95,7 @@ class SampleStream:
         """Return a number from [0, 1) that is the sample's own in every epoch."""
         bits = random_bits(self.seed, _LASTING_EPOCH, self.index, self._lasting_draw)
         self._lasting_draw += 1
-        return (bits >> 11) * 2.0**-53
+        return _fraction(bits)
 
     def permutation(self, n: int) -> list[int]:
         """Return 0 .. n - 1 in random order (the order that sorts `n` draws)."""
@@ -148,7 +148,7 @@ class BatchStream:
 
     def uniform(self, low: Any = 0.0, high: Any = 1.0) -> np.ndarray:
         """Return (n,) float64 numbers from [low, high); the bounds are numbers or (n,) arrays."""
-        return low + (high - low) * ((self.bits() >> 11) * 2.0**-53)
+        return low + (high - low) * _fraction(self.bits())
 
     def integers(self, low: Any, high: Any) -> np.ndarray:
         """Return (n,) int64 numbers from low to high - 1; the bounds are integers or (n,) arrays."""
@@ -158,7 +158,7 @@ class BatchStream:
         """Return (n,) float64 numbers from [0, 1), each its sample's own in every epoch."""
         bits = random_bits(self.seed, _LASTING_EPOCH, self.indices, np.uint64(self._lasting_draw))
         self._lasting_draw += 1
-        return (bits >> 11) * 2.0**-53
+        return _fraction(bits)
 
     def generators(self) -> list[np.random.Generator]:
         """Return one NumPy generator for every sample, seeded by its next draw."""
@@ -223,3 +223,8 @@ def sample_stream(seed: int, epoch: int, index: int) -> Iterator[SampleStream]:
         yield stream
     finally:
         _current.reset(token)
+
+
+def _fraction(bits: Any) -> Any:
+    """Return the number from [0, 1) that the upper 53 of 64 random bits make."""
+    return (bits >> 11) * 2.0**-53
