@@ -77,6 +77,13 @@ class BatchTransform(BatchForm, Transform):
         return [self]
 
 
+class LevelTransform(BatchTransform):
+    """A step that makes of each value, in each channel, what it makes of that value alone."""
+
+    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
+        return gathering.change_levels(self)
+
+
 def steps_in_a_row(transforms: Any) -> list[BatchTransform] | None:
     """Return the batch steps of several transforms applied one after the other, or None."""
     steps: list[BatchTransform] = []

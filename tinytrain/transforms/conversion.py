@@ -13,7 +13,7 @@ from tinytrain.random_streams import BatchStream
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.transforms import functional as F
 from tinytrain.transforms.base import Transform
-from tinytrain.transforms.batch import BatchTransform
+from tinytrain.transforms.batch import BatchTransform, LevelTransform
 from tinytrain.transforms.functional.conversion import (
     channel_values,
     convert_array_dtype,
@@ -21,10 +21,9 @@ from tinytrain.transforms.functional.conversion import (
     require_floating,
     unit_scale,
 )
-from tinytrain.transforms.gathering import Gathering
 
 
-class ToTensor(BatchTransform):
+class ToTensor(LevelTransform):
     """Convert a Pillow image or an array (h, w, c) to a tensor (c, h, w), 8-bit values to 0..1.
 
     Images of 16 and 32 bits keep their values: int32, or float32 for mode F.
@@ -38,11 +37,8 @@ class ToTensor(BatchTransform):
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return unit_scale(images, get_default_dtype().numpy) if images.dtype == np.uint8 else images
 
-    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
-        return gathering.change_levels(self)
 
-
-class PILToTensor(BatchTransform):
+class PILToTensor(LevelTransform):
     """Convert a Pillow image to a tensor (c, h, w) of the same values, unscaled."""
 
     takes, gives = "pil", "tensor"
@@ -52,9 +48,6 @@ class PILToTensor(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return images
-
-    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
-        return gathering.change_levels(self)
 
 
 class ToPILImage(Transform):
@@ -76,7 +69,7 @@ class ToPILImage(Transform):
         return f"ToPILImage({'' if self.mode is None else f'mode={self.mode}'})"
 
 
-class ConvertImageDtype(BatchTransform):
+class ConvertImageDtype(LevelTransform):
     """Convert a tensor image to another element type, full brightness to full brightness.
 
     Args:
@@ -95,9 +88,6 @@ class ConvertImageDtype(BatchTransform):
         same = images.dtype == self.dtype.numpy
         return images if same else convert_array_dtype(images, self.dtype.numpy)
 
-    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
-        return gathering.change_levels(self)
-
 
 class ReverseChannels(BatchTransform):
     """Turn the order of a tensor image's channels around: RGB becomes BGR, which networks from Caffe expect.
@@ -115,7 +105,7 @@ class ReverseChannels(BatchTransform):
         return array_module(images).ascontiguousarray(channels_last).transpose(0, 3, 1, 2)
 
 
-class Normalize(BatchTransform):
+class Normalize(LevelTransform):
     """Return `(x - mean) / std` of a floating tensor image, channel by channel.
 
     Args:
@@ -146,9 +136,6 @@ class Normalize(BatchTransform):
 
     def on_batch(self, images: Array, stream: BatchStream) -> Array:
         return self.overwrite_batch(images)
-
-    def put_off(self, gathering: Gathering, stream: BatchStream) -> bool:
-        return gathering.change_levels(self)
 
     def __repr__(self) -> str:
         return f"Normalize(mean={self.mean}, std={self.std})"
