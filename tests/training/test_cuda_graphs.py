@@ -341,3 +341,11 @@ def _state_of_other_generators() -> Iterator[None]:
     yield
     random.setstate(python)
     np.random.set_state(numpy)
+
+
+@pytest.mark.parametrize("cuda_graph", [True, False])
+def test_a_target_that_names_no_class_is_told_where_losses_are_read(tmp_path, cuda_graph):
+    e = on_gpu(cuda_graph=cuda_graph)
+    e.train.dataset.tensors[1][7] = 5
+    with pytest.raises(IndexError, match=r"Target 5 is out of bounds: there are 3 classes, so targets lie in \[0, 2\]"):
+        run(e, tmp_path / "run")

@@ -26,7 +26,7 @@ from tinytrain.tensor import Tensor, share
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.metrics import Meter
 from tinytrain.training.random_state import random_state, set_random_state
-from tinytrain.training.step import Learned, find_gradients, learn, update
+from tinytrain.training.step import Learned, find_gradients, learn_and_score, score, update
 
 MOST_CHANGES = 10
 """After so many steps in a row that are not like the one before, no further one is waited for."""
@@ -76,7 +76,7 @@ class Steps:
             if self._graph is not None and look.is_like(self._graph.look):
                 return self._graph.replay(e, batches, meter)
             if self._graph is not None and look.has_same_state(self._graph.look):
-                return _learn(e, batches, meter)
+                return learn_and_score(e, batches, meter)
             self._graph = None
             if look.hooked is not None:
                 self._tell("nothing", f"hooks are registered on {look.hooked}")
@@ -87,7 +87,7 @@ class Steps:
                 self._num_changes += 1
                 if self._num_changes > MOST_CHANGES:
                     self._give_up("its shapes or its memory change from step to step")
-        return _learn(e, batches, meter)
+        return learn_and_score(e, batches, meter)
 
     def _capture(self, batches: Sequence[Batch], meter: Meter) -> list[Learned]:
         """Record a step and take it; without a graph where it cannot be recorded."""
@@ -100,7 +100,7 @@ class Steps:
                 self._num_changes = 0
                 self._tell(self._tries[0], self._given_up)
                 return self._graph.first()
-        return _learn(self._e, batches, meter)
+        return learn_and_score(self._e, batches, meter)
 
     def _give_up(self, reason: str) -> None:
         """Try less from now on."""
@@ -117,13 +117,6 @@ class Steps:
         if told is not None and (told, reason) not in self._told:
             self._told.add((told, reason))
             self._say(f"{told} captured as a CUDA graph: {reason}")
-
-
-def _learn(e: Experiment, batches: Sequence[Batch], meter: Meter) -> list[Learned]:
-    learned = learn(e, batches)
-    for batch in learned:
-        meter.update(batch.logits, batch.targets, batch.loss)
-    return learned
 
 
 class _CapturedStep:
@@ -171,8 +164,7 @@ class _CapturedStep:
         with replaying():
             if self._is_whole:
                 update(e)
-            for batch in self._learned:
-                meter.update(batch.logits, batch.targets, batch.loss)
+            score(self._learned, meter)
         self._graph.advance()
         self._graph.launch()
         for storage, writes in self._rewritten:
@@ -185,8 +177,7 @@ class _CapturedStep:
         learned = find_gradients(e, self._inputs)
         if self._is_whole:
             update(e)
-        for batch in learned:
-            meter.update(batch.logits, batch.targets, batch.loss)
+        score(learned, meter)
         return learned
 
     def _check(self, e: Experiment, batches: Sequence[Batch], meter: Meter, before: _HostState) -> None:

@@ -15,6 +15,7 @@ from tinytrain import __version__
 from tinytrain.device import synchronize
 from tinytrain.errors import Interrupted
 from tinytrain.inspection import count_macs, count_parameters
+from tinytrain.kernels.fused.losses import raise_wrong_target
 from tinytrain.memory import keep_freed_memory
 from tinytrain.tensor import Tensor, wrap
 from tinytrain.threads import one_blas_thread
@@ -40,7 +41,7 @@ from tinytrain.training.progress import Progress
 from tinytrain.training.run_folder import RunFolder
 from tinytrain.training.selection import is_better
 from tinytrain.training.signals import AtOnce, Interruptions
-from tinytrain.training.step import Learned, groups_of, learn
+from tinytrain.training.step import groups_of, learn_and_score
 from tinytrain.utils.data import DataLoader
 from tinytrain.utils.data.placement import prefetched
 from tinytrain.weights import Bundle, save_bundle, weights_sha256
@@ -202,7 +203,10 @@ class _Training:
         batches = [batch for _, batch in group]
         moment = Moment.of(e) if self.is_careful else None
         try:
-            learned = self.steps.take(batches, p.meter) if moment is None else self._learn_carefully(batches)
+            if moment is None:
+                learned = self.steps.take(batches, p.meter)
+            else:
+                learned = learn_and_score(e, batches, p.meter, judge=require_finite)
         except NotFinite as wrong:
             assert moment is not None
             moment.restore(e)
@@ -216,17 +220,11 @@ class _Training:
             step = number + 1
             reported = batch.loss.item() if step % e.log_every == 0 or step == len(e.train) else None
             if reported is not None and not math.isfinite(reported):
+                raise_wrong_target(batch.loss.array)
                 raise Suspicion
             if reported is not None:
                 self._tell_overflows()
             self.events.batch(p.epoch + 1, step, batch.logits.shape[0], reported, p.lr)
-
-    def _learn_carefully(self, batches: list[tuple[Tensor, Tensor]]) -> list[Learned]:
-        """Take one step, looking at every loss before."""
-        learned = learn(self.e, batches, judge=require_finite)
-        for batch in learned:
-            self.progress.meter.update(batch.logits, batch.targets, batch.loss)
-        return learned
 
     def _end_epoch(self) -> None:
         """Judge the network as it is after an epoch, and save everything."""

@@ -11,6 +11,7 @@ from tinytrain.capturing import is_replaying
 from tinytrain.nn.utils import clip_grad_norm_, clip_grad_value_
 from tinytrain.tensor import Tensor
 from tinytrain.training.experiment import Experiment
+from tinytrain.training.metrics import Meter
 from tinytrain.training.precision import computing_in
 
 T = TypeVar("T")
@@ -49,6 +50,25 @@ def learn(
     learned = find_gradients(e, batches, judge=judge)
     update(e)
     return learned
+
+
+def learn_and_score(
+    e: Experiment,
+    batches: Sequence[tuple[Tensor, Tensor]],
+    meter: Meter,
+    *,
+    judge: Callable[[int, Tensor], None] | None = None,
+) -> list[Learned]:
+    """Take one step as `learn`, and count what the network made of the batches."""
+    learned = learn(e, batches, judge=judge)
+    score(learned, meter)
+    return learned
+
+
+def score(learned: Iterable[Learned], meter: Meter) -> None:
+    """Count what the network made of some batches."""
+    for batch in learned:
+        meter.update(batch.logits, batch.targets, batch.loss)
 
 
 def find_gradients(

@@ -33,3 +33,14 @@ def cross_entropy_backward(g: Array, probabilities: Array, *arguments: Any) -> A
     """
     g = array_module(g).ascontiguousarray(g) if g.ndim else g
     return primitives(probabilities).cross_entropy_backward(g, probabilities, *arguments)
+
+
+def raise_wrong_target(loss: Array) -> None:
+    """Raise an IndexError where a target named no class; on the CPU the loss did so at once. Waits for a GPU.
+
+    Args:
+        loss: on the device that is asked.
+    """
+    backend = primitives(loss)
+    if hasattr(backend, "raise_wrong_target"):
+        backend.raise_wrong_target(loss.device.id)
