@@ -97,10 +97,12 @@ def test_wherever_saving_fails_the_checkpoint_before_stays(point: str, tmp_path:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("arguments", [["list", "models"], ["list", "models", "--json"], ["doctor"]])
-def test_a_full_disk_behind_stdout_is_exit_4(arguments: list[str]):
+def test_a_full_disk_behind_stdout_is_exit_4(arguments: list[str], unbuffered: str):
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = finish(*arguments, capture_output=False, stdout=full, stderr=-1)
+        done = finish(*arguments, capture_output=False, stdout=full, stderr=-1, env=environment)
     assert (done.returncode, done.stderr) == (4, "error: No space left on device\n")
 
 

@@ -130,8 +130,13 @@ def run(arguments: Sequence[str]) -> int:
     except TinytrainError as error:
         return _fail(str(error), error.exit_code, debug)
     except BrokenPipeError:
-        return _reader_gone()
+        _let_go_of_stdout()
+        return READER_GONE
     except OSError as error:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _let_go_of_stdout()
         return _fail(_describe(error), StorageError.exit_code, debug)
     except MemoryError as error:
         return _fail(_describe_memory(error), StorageError.exit_code, debug)
@@ -175,7 +180,6 @@ def _describe_memory(error: MemoryError) -> str:
     return memory_problem(error) or f"there is not enough memory{f': {error}' if str(error) else ''}"
 
 
-def _reader_gone() -> int:
-    """Let go of stdout, so that the interpreter does not complain when it flushes it at the end."""
+def _let_go_of_stdout() -> None:
+    """Throw away what cannot be written, so that the interpreter does not complain when it flushes at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_GONE
