@@ -18,7 +18,8 @@ from tests.kernels.native_reference import (
     value_of,
 )
 from tinytrain.kernels import native
-from tinytrain.kernels.fused import pooling
+from tinytrain.kernels.fused import padding, pooling
+from tinytrain.kernels.reference import padding as reference_padding
 from tinytrain.kernels.reference import pooling as reference_pooling
 
 _native = native._native
@@ -266,3 +267,33 @@ def test_batch_norm_factors():
         assert near(gamma, -factor * total / 20 - slope * mean)
         assert near(grad_w, right * total_y)
         assert _native.batch_norm_grad(total, total_y, mean, rstd, weight, 20, False)[1:3] == (None, None)
+
+
+ENDS = {
+    "channels": [(0, 0), (3, 2), (0, 0), (0, 0)],
+    "pixels": [(0, 0), (0, 0), (2, 1), (1, 3)],
+    "all": [(0, 0), (1, 20), (0, 2), (3, 0)],
+    "some are cut": [(0, 0), (-2, 1), (2, -1), (-1, -2)],
+    "rows and columns are cut": [(0, 0), (0, 0), (-1, -1), (1, -2)],
+    "channels and columns are cut": [(0, 0), (-1, -3), (0, 0), (-2, 1)],
+    "all columns are cut": [(0, 0), (0, 0), (0, 0), (-2, -3)],
+    "none": [(0, 0)] * 4,
+    "images": [(1, 2), (0, 0), (1, 0), (0, 0)],
+}
+
+
+@pytest.mark.parametrize("pairs", ENDS.values(), ids=ENDS)
+@pytest.mark.parametrize("shape", [(2, 7, 3, 5), (3, 4, 40, 5), (2, 40, 33, 5), (0, 4, 4, 5)])
+@pytest.mark.parametrize("order", MEMORY_ORDERS.values(), ids=MEMORY_ORDERS)
+def test_padding_puts_and_cuts_what_the_reference_does(pairs, shape, order):
+    x = order(draw(shape))
+    found, expected = padding.pad_constant(x, pairs, -1.5), reference_padding.pad_constant(x, pairs, -1.5)
+    assert np.array_equal(found, expected)
+    assert found.size == 0 or found.strides == expected.strides
+    assert not np.shares_memory(found, x)
+
+
+@pytest.mark.parametrize("ends", [(-5, -3, 0, 0, 0, 0), (0, 0, 0, -4, 0, 0)])
+def test_padding_refuses_to_cut_more_than_there_is(ends):
+    with pytest.raises(ValueError, match="more is taken away than is given"):
+        _native.pad(draw((2, 7, 3, 5)), ends, 0.0)

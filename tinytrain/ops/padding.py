@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.ops.autocasting import by_autocast
@@ -58,23 +58,14 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 def _pad_constant(input: Tensor, pairs: Sequence[tuple[int, int]], value: float) -> Tensor:
     x = input.array
     pairs = [(0, 0)] * (x.ndim - len(pairs)) + list(pairs)
-    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, pairs, strict=True))
     if any(n < max(-before, 0) + max(-after, 0) for n, (before, after) in zip(x.shape, pairs, strict=True)):
         raise RuntimeError(f"pad: `pad` {pairs} takes more elements than shape {list(x.shape)} has")
-    # What is neither cut off nor padding, in the result and in the input.
-    in_result = tuple(slice(max(b, 0), n - max(a, 0)) for n, (b, a) in zip(shape, pairs, strict=True))
-    in_input = tuple(slice(max(-b, 0), n - max(-a, 0)) for n, (b, a) in zip(x.shape, pairs, strict=True))
-    xp = array_module(x)
-    y = xp.empty_like(x, shape=shape)
-    y.fill(x.dtype.type(value))
-    y[in_result] = x[in_input]
+    cut = [(-before, -after) for before, after in pairs]
 
     def rule(g: Array) -> Array:
-        g_x = xp.zeros_like(x, dtype=g.dtype)
-        g_x[in_input] = g[in_result]
-        return g_x
+        return kernel("pad_constant", g)(g, cut, 0)
 
-    return record(y, "ConstantPadNd", (input,), (rule,))
+    return record(kernel("pad_constant", x)(x, pairs, value), "ConstantPadNd", (input,), (rule,))
 
 
 def _pad_own(input: Tensor, pairs: Sequence[tuple[int, int]], mode: str) -> Tensor:

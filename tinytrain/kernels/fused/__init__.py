@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.kernels.fused import activations, convolution, gradients, images, normalization, pooling
+from tinytrain.kernels.fused import activations, convolution, gradients, images, normalization, padding, pooling
 
 KERNELS: dict[str, Callable[..., Any]] = {
     each.__name__: each
@@ -29,6 +29,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         gradients.through_activation,
         gradients.shared,
         images.gather_images,
+        padding.pad_constant,
         pooling.max_pool_forward,
         pooling.max_pool_input_grad,
         pooling.mean_of_pixels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.kernels.reference import convolution, images, normalization, pooling, resampling
+from tinytrain.kernels.reference import convolution, images, normalization, padding, pooling, resampling
 
 KERNELS: dict[str, Callable[..., Any]] = {
     each.__name__: each
@@ -18,6 +18,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         normalization.batch_norm_backward,
         normalization.batch_norm_forward,
         normalization.batch_norm_inference,
+        padding.pad_constant,
         pooling.max_pool_forward,
         pooling.max_pool_input_grad,
         resampling.resample,

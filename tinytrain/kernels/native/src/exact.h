@@ -88,6 +88,23 @@ struct Gathering {
   float* to;
 };
 
+// How many elements of an axis are given, and how many are put before and after them; negative: taken away.
+struct Ends {
+  int64_t given, before, after;
+  int64_t size() const { return before + given + after; }
+  int64_t first() const { return before < 0 ? -before : 0; }           // of those that are given, which stay
+  int64_t last() const { return after < 0 ? given + after : given; }
+};
+
+// Images (n, h, w, c) with `value` around them.
+struct Padding {
+  const float* x;
+  int64_t n;
+  Ends c, h, w;
+  float value;
+  float* to;
+};
+
 struct ExactTable {
   void (*sgd)(const Parameters&, const Sgd&);          // state: velocity or nullptr
   void (*adam)(const Parameters&, const Adam&);        // state: mean, square, largest square or nullptr
@@ -100,6 +117,7 @@ struct ExactTable {
   void (*resize)(const Resizing&, uint8_t* to);
   void (*look_up)(const uint8_t* values, int64_t count, int64_t channels, const float* tables, float* to);
   void (*gather_images)(const Gathering&);
+  void (*pad)(const Padding&);
 };
 
 }  // namespace tinytrain

@@ -721,6 +721,7 @@ PyMethodDef METHODS[] = {
     ENTRY(resize, 6),
     ENTRY(look_up, 2),
     ENTRY(gather_images, 7),
+    ENTRY(pad, 3),
     ENTRY(cross_entropy_forward, 6),
     ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),

@@ -107,3 +107,23 @@ Ref gather_images(Arguments a) {
   }
   return result;
 }
+
+// pad(x, (before and after the channels, the rows and the columns), value) -> (n, c, h, w), channels-last; negative numbers cut
+Ref pad(Arguments a) {
+  Images x(a[0]);
+  int64_t ends[6];
+  read_integers(a[1], ends);
+  if (x.ndim != 4 || x.step != x.c) fail(PyExc_ValueError, "expected (n, c, h, w) without gaps");
+  Padding p{x.x, x.n, {x.c, ends[0], ends[1]}, {x.h, ends[2], ends[3]}, {x.w, ends[4], ends[5]}, number(a[2])};
+  for (const Ends& each : {p.c, p.h, p.w})
+    if (std::max<int64_t>(-each.before, 0) + std::max<int64_t>(-each.after, 0) > each.given)
+      fail(PyExc_ValueError, "more is taken away than is given");
+  const npy_intp shape[4] = {p.n, p.c.size(), p.h.size(), p.w.size()};
+  Ref result = new_array(4, shape, true);
+  p.to = data(result);
+  {
+    WithoutLock unlocked;
+    exact_kernels->pad(p);
+  }
+  return result;
+}
