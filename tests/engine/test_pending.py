@@ -265,6 +265,18 @@ for _name, _activate in ACTIVATIONS.items():
         return {"w": w, "v": v, **gradients(a=a, b=b, c=c, d=d, nb=nb, nc=nc)}
 
 
+@scenario("a shortcut of fewer, padded channels, and gradients that are added in several orders of memory")
+def _(dtype):
+    a, b, c = conv(dtype, stride=2, o=32), conv(dtype, c=32, o=32, seed=1), conv(dtype, seed=2)
+    na, nb, nc = norm(dtype, c=32), norm(dtype, c=32, seed=1), norm(dtype, seed=2)
+    x = F.relu(nc(c(images(dtype))))
+    shortcut = F.pad(F.max_pool2d(x, 1, 2), (0, 0, 0, 0, 5, 11))
+    z = F.relu(nb(b(F.relu(na(a(x))))) + shortcut)
+    turned = z.transpose(2, 3)
+    (weighted(z) + weighted(turned, seed=8) + weighted(F.pad(z, (-1, 2, 1, 0)), seed=7)).backward()
+    return {"z": z, **gradients(a=a, b=b, c=c, na=na, nb=nb, nc=nc)}
+
+
 @scenario("views of waiting values")
 def _(dtype):
     a, n, b = conv(dtype), norm(dtype), conv(dtype, seed=1)

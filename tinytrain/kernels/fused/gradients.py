@@ -125,7 +125,17 @@ class WeightGradient(Pending):
         return self.job.weight_gradient()
 
 
-class ActivationGradient(Pending):
+class PointwiseGradient(Pending):
+    """A gradient that takes one pass over memory."""
+
+    __slots__ = ()
+
+    def plus(self, other: Any) -> Any:
+        """Return the sum with another gradient, computed, or pending where a convolution adds while it writes."""
+        return other.plus(self) if isinstance(other, ConvolutionGradient) else total_of(self, other)
+
+
+class ActivationGradient(PointwiseGradient):
     """g * act'(...): the gradient in front of an activation."""
 
     __slots__ = ("activation", "g")
@@ -143,7 +153,7 @@ class ActivationGradient(Pending):
         return primitives(self.g).apply_grad(self.source())
 
 
-class NormGradient(Pending):
+class NormGradient(PointwiseGradient):
     """alpha * g * act'(...) + beta * y + gamma: the gradient of the input of a batch normalisation."""
 
     __slots__ = ("parts",)
