@@ -157,10 +157,15 @@ def shares_elements(array: Array) -> bool:
     return array.size > 0 and any(step == 0 and size > 1 for step, size in steps)
 
 
-def add_to(target: Tensor, number: int | float) -> None:
-    """Add a number to every element in memory; the tape does not hear of it."""
+def count_up(target: Tensor) -> None:
+    """Add 1 to a single number in memory; the tape does not hear of it."""
     array = target.strided_array()
-    array += number
+    if isinstance(array, np.ndarray):
+        array[()] = (
+            array[()] + 1
+        )  # by far less code than an addition of arrays, which is not in cache between two layers
+    else:
+        array += 1
     touch(target)
 
 

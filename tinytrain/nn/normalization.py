@@ -12,7 +12,7 @@ from tinytrain.nn import functional as F
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
 from tinytrain.ops.creation import ones, tensor, zeros
-from tinytrain.recording import add_to
+from tinytrain.recording import count_up
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
 
@@ -132,15 +132,12 @@ class _BatchNorm(_RunningNorm):
             if not self.track_running_stats:
                 mean = var = None
             else:
-                self._count_batch()
-                if self.momentum is None:
-                    momentum = 1.0 / float(self.num_batches_tracked)
+                count = self.num_batches_tracked
+                if count is not None:
+                    count_up(count)
+                    if self.momentum is None:
+                        momentum = 1.0 / float(count)
         return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
-
-    def _count_batch(self) -> None:
-        count = self.num_batches_tracked
-        if count is not None:
-            add_to(count, 1)  # an op in place costs as much as all else of a small layer
 
 
 class BatchNorm1d(_BatchNorm):
