@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinytrain.device import Array
-from tinytrain.pending import Pending, plus
+from tinytrain.pending import Pending, plus, settled
 from tinytrain.sums import sum_array
 
 Rule = Callable[[Array], Array]
@@ -178,7 +178,8 @@ def propagate(
 
     A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
     every use of a value before the value itself. A gradient that is not computed yet is handed on as it is to a node
-    that understands it. A leaf waits for the end with such a one: what computes it may be about to be asked for more.
+    that understands it. Leaves get theirs at the end, the youngest first: until then, what computes a pending one may
+    be asked for more.
 
     Args:
         roots: nodes and the gradients that start there.
@@ -191,47 +192,54 @@ def propagate(
     """
     wanted = set(capture)
     captured: dict[Node, Array] = {}
-    gradients: dict[Node, Array] = {}
+    gradients: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
-    waiting: list[tuple[AccumulateGrad, Pending]] = []
+    leaves: list[AccumulateGrad] = []
 
-    def add(node: Node, g: Array) -> None:
+    def add(node: Node, g: Any) -> None:
         known = gradients.get(node)
-        if known is None:
-            gradients[node] = g
-            heapq.heappush(queue, (-node.number, node))
-        else:
+        if known is not None:
             gradients[node] = plus(known, g)
+            return
+        gradients[node] = g
+        if isinstance(node, AccumulateGrad):
+            leaves.append(node)
+        else:
+            heapq.heappush(queue, (-node.number, node))
+
+    def shown(node: Node, g: Array) -> Array:
+        """Return a whole gradient after the hooks of its node; keep it where it is wanted."""
+        for hook in list((node.hooks or {}).values()):
+            changed = hook(g)
+            g = g if changed is None else changed
+        if node in wanted:
+            captured[node] = g
+        return g
 
     for node, g in roots:
         add(node, g)
     while queue:
         node = heapq.heappop(queue)[1]
         g = gradients.pop(node)
-        if isinstance(g, Pending) and not (node.takes_pending and not node.hooks and node not in wanted):
-            if isinstance(node, AccumulateGrad) and not node.hooks and node not in wanted:
-                waiting.append((node, g))
-                continue
-            g = g.settle()
-        if node.hooks:
-            for hook in list(node.hooks.values()):
-                changed = hook(g)
-                g = g if changed is None else changed
-        if node in wanted:
-            captured[node] = g
-        if isinstance(node, AccumulateGrad):
-            if accumulate:
-                node.deliver(g)
-            continue
+        if node.hooks or node in wanted:
+            g = shown(node, settled(g))
+        elif not node.takes_pending:
+            g = settled(g)
         for edge, part in zip(node.edges, node.gradients(g), strict=True):
             if edge is not None and part is not None:
                 add(edge, part)
         if not retain_graph:
             node.release()
-    if accumulate:
-        # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
-        for leaf, g, value in [(leaf, g, g.settle()) for leaf, g in waiting]:
-            leaf.deliver(value, g.is_private)
+    leaves.sort(key=lambda leaf: -leaf.number)
+    if not accumulate:
+        leaves = [leaf for leaf in leaves if leaf.hooks or leaf in wanted]
+    # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
+    for leaf, g, value in [(leaf, gradients[leaf], settled(gradients[leaf])) for leaf in leaves]:
+        is_seen = leaf.hooks or leaf in wanted
+        if is_seen:
+            value = shown(leaf, value)
+        if accumulate:
+            leaf.deliver(value, isinstance(g, Pending) and g.is_private and not is_seen)
     return captured
 
 
