@@ -51,6 +51,10 @@ class DataError(TinytrainError):
     exit_code = 3
 
 
+class WorkerError(DataError, RuntimeError):
+    """A process that loads data died, or did not answer in time. Also a RuntimeError, as in PyTorch."""
+
+
 class WeightsError(TinytrainError):
     """A weights file is missing, damaged, refused, or does not fit the model."""
 

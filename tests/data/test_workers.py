@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import tinytrain as tt
-from tinytrain.errors import DataError
+from tinytrain.errors import DataError, WorkerError
 from tinytrain.random_streams import current_stream
 from tinytrain.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
@@ -282,6 +282,18 @@ def test_after_a_killed_worker_a_new_pass_gives_the_same_batches():
         list(batches)
     loader.set_epoch(0)
     assert_same(contents(loader), contents(DataLoader(Pictures(40), 2, seed=3)))
+
+
+def test_a_worker_that_is_killed_between_two_passes_is_an_error():
+    loader = DataLoader(Pictures(8), 2, num_workers=2, persistent_workers=True)
+    batches = iter(loader)
+    list(batches)
+    victim = batches._source._workers[0].process
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join()
+    with pytest.raises(WorkerError, match=r"killed by signal: SIGKILL; .*num_workers=0"):
+        list(loader)
+    assert segments() == set()
 
 
 def test_a_hung_worker_hits_the_timeout_with_the_name_of_its_sample():

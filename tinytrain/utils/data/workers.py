@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from tinytrain.errors import WorkerError
 from tinytrain.utils.data.dataset import IterableDataset
 from tinytrain.utils.data.fetch import Fetched, Fetcher, Task
 from tinytrain.utils.data.transport import Inbox
 from tinytrain.utils.data.worker import STARTING, WHOLE_BATCH, WorkerInfo, work
 
 _GRACE = 0.5  # seconds that a worker has to leave by itself
+_REMEDY = "Where memory ran out, fewer workers need less; num_workers=0 (data.workers in a config) loads without any"
 
 
 class WorkerTraceback(Exception):
@@ -58,6 +60,11 @@ class _Worker:
     def free_slot(self) -> int | None:
         taken = {slot for _, slot in self.pending.values()}
         return next((slot for slot in range(len(self.inboxes)) if slot not in taken), None)
+
+    def send(self, ordinal: int | None, task: Task | None, slot: int | None) -> None:
+        """Hand it a task; None for each begins a new pass. Where it died, the wait for its answer tells how."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send((ordinal, task, slot))
 
     def doing(self) -> str:
         """Return what the worker has in hand, for messages."""
@@ -140,7 +147,7 @@ class WorkerPool(Iterator[Fetched]):
             self._receive(deadline)
         for worker in self._workers if self._next_ordinal else ():
             worker.has_more = True
-            worker.connection.send((None, None, None))
+            worker.send(None, None, None)
         self._tasks = tasks
         self._undelivered: deque[int] = deque()
         self._answers: dict[int, tuple[str, Any]] = {}
@@ -186,8 +193,7 @@ class WorkerPool(Iterator[Fetched]):
             worker.pending[ordinal] = task, slot
             self._undelivered.append(ordinal)
             self._turn = self._workers.index(worker) + 1
-            with contextlib.suppress(BrokenPipeError):  # it died; the wait for its answer tells how
-                worker.connection.send((ordinal, task, slot))
+            worker.send(ordinal, task, slot)
 
     def _next_worker(self) -> _Worker | None:
         """The one with the least to do; for iterable datasets each in turn, so that the order is always the same."""
@@ -201,7 +207,7 @@ class WorkerPool(Iterator[Fetched]):
         """Take in the answers that are there; wait for one.
 
         Raises:
-            RuntimeError: a worker died, or none answered in time.
+            WorkerError: a worker died, or none answered in time.
         """
         rest = None if deadline is None else max(deadline - time.monotonic(), 0)
         awaited: dict[Any, _Worker] = {}
@@ -240,9 +246,9 @@ class WorkerPool(Iterator[Fetched]):
         return time.monotonic() + self._timeout if self._timeout else None
 
     def _fail(self, what: str, worker: _Worker) -> None:
-        message = f"{what}; {worker.doing()}"
+        reason = f"{what}; {worker.doing()}"
         self._close()
-        raise RuntimeError(message)
+        raise WorkerError(reason, remedy=_REMEDY)
 
 
 def _obituary(worker: _Worker) -> str:
