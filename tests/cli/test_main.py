@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,22 @@ def test_a_reader_that_leaves_is_no_error_to_report():
     assert process.stderr is not None
     assert process.stderr.read() == b""
     assert process.wait() == 141
+
+
+def test_another_broken_pipe_is_told(monkeypatch, capfd):
+    def write(*arguments: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    monkeypatch.setattr("tinytrain.cli.listing.print_json", write)
+    assert run(["list", "models", "--json"]) == 4
+    assert capfd.readouterr().err == "error: Broken pipe\n"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_what_stdout_cannot_show_becomes_a_question_mark(encoding, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/\xff \xe2\x96\xa0.npy"  # no UTF-8, and a block that the encoding lacks
+    Path(os.fsdecode(odd)).write_bytes(b"")
+    code = "import os, sys; from tinytrain.cli.main import run; run([]); print(os.listdir(sys.argv[1])[0])"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=True)
+    assert done.stdout.splitlines()[-1] == b"\xff ?.npy"

@@ -5,8 +5,10 @@ Nothing heavy is imported here or at the top of a command's file, so that `--hel
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
+import select
 import signal
 import sys
 import traceback
@@ -116,7 +118,8 @@ def run(arguments: Sequence[str]) -> int:
     """
     debug = "--debug" in arguments
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are not UTF-8, as they are
+        codecs.register_error("as-can-be", _as_can_be)
+        sys.stdout.reconfigure(errors="as-can-be")
     command = typer.main.get_command(app)
     try:
         with command.make_context("tinytrain", [a for a in arguments if a != "--debug"]) as context:
@@ -129,10 +132,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(" ".join(error.format_message().split()), USAGE, debug)
     except TinytrainError as error:
         return _fail(str(error), error.exit_code, debug)
-    except BrokenPipeError:
-        _let_go_of_stdout()
-        return READER_GONE
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _has_no_reader():
+            _let_go_of_stdout()
+            return READER_GONE
         try:
             sys.stdout.flush()
         except OSError:
@@ -144,6 +147,14 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _as_can_be(error: UnicodeError) -> tuple[bytes, int]:
+    """Write a byte of a file's name that is no UTF-8 as it is, and a question mark for what the encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = ord(error.object[error.start])
+    return bytes([character - 0xDC00]) if 0xDC80 <= character <= 0xDCFF else b"?", error.start + 1
 
 
 def _complete() -> None:
@@ -178,6 +189,15 @@ def _describe_memory(error: MemoryError) -> str:
     from tinytrain.device import memory_problem
 
     return memory_problem(error) or f"there is not enough memory{f': {error}' if str(error) else ''}"
+
+
+def _has_no_reader() -> bool:
+    """Return whether nobody reads any more what is written to stdout, as far as the system tells."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _let_go_of_stdout() -> None:
