@@ -82,6 +82,15 @@ def test_the_average_follows_its_formula():
     assert average.state_dict()["weight"].item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_weights_that_do_not_change_are_their_own_average_to_the_bit():
+    model = network()
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    average = WeightAverage(model, 0.999)
+    for _ in range(3000):
+        average.update()
+    assert all(np.array_equal(value.numpy(), before[name]) for name, value in average.state_dict().items())
+
+
 def test_the_model_has_the_average_for_a_while_and_its_own_weights_again():
     model = network()
     average = WeightAverage(model, 0.9)
@@ -140,6 +149,20 @@ def test_frozen_parts_keep_their_weights_and_statistics_until_they_thaw(tmp_path
     run(thawed, tmp_path / "thawed")
     assert not (thawed.model[0][0].weight == first["0.0.weight"]).all().item()
     assert not (thawed.model[0][1].running_mean == first["0.1.running_mean"]).all().item()
+
+
+def test_what_learns_at_no_rate_does_not_begin_when_the_others_thaw():
+    model = network()
+    conv, norm = model[0][0], model[0][1]
+    parameter_groups(model, 0.1, scales=[RateScale(0, "0", "weight"), RateScale(1, "0.0", "weight")])
+    freezing = Freezing(model, ["0"], until_epoch=1)
+    for epoch, learns in ((0, False), (1, True)):
+        freezing.apply(epoch)
+        assert [conv.weight.requires_grad, norm.bias.requires_grad, norm.weight.requires_grad] == [
+            learns,
+            learns,
+            False,
+        ]
 
 
 def test_a_prefix_ends_where_a_name_ends():

@@ -17,9 +17,10 @@ from tinytrain.tensor import Tensor
 
 
 class WeightAverage:
-    """`a ← d a + (1 - d) w` after every step, with `d = min(decay, (1 + t) / (10 + t))` in step t from 0.
+    """`a ← a + (1 - d) (w - a)` after every step, with `d = min(decay, (1 + t) / (10 + t))` in step t from 0.
 
-    The smaller d of the beginning lets the average forget the first weights soon. Running statistics are averaged
+    So weights that do not change are their own average, to the bit. The smaller d of the beginning lets the average
+    forget the first weights soon. Running statistics are averaged
     likewise; whole numbers are taken as they are.
 
     Source: Szegedy et al., "Rethinking the Inception Architecture for Computer Vision" (2016), section 8; the beginning
@@ -37,41 +38,35 @@ class WeightAverage:
         self.model, self.decay = model, decay
         self.num_updates = 0
         self._average = _copy(model.state_dict())
-        self._shares: Array | None = None  # d and 1 - d in the memory of a GPU
+        self._share: Array | None = None  # 1 - d in the memory of a GPU
 
     @no_grad
     def update(self) -> None:
         """Take in the weights of the model as they are now."""
-        decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
+        share = 1 - min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
         if next(iter(self._average.values())).is_cuda:
-            self._update_on_gpu(decay)
+            self._update_on_gpu(share)
             return
         for name, value in self.model.state_dict().items():
             average = self._average[name]
             if value.is_floating_point():
-                average.mul_(decay).add_(value * (1 - decay))
+                average.add_((value - average) * share)
             else:
                 average.copy_(value)
 
-    def _update_on_gpu(self, decay: float) -> None:
-        """Take the weights in without new memory and with d in the GPU's, so that the step can be captured."""
-        if self._shares is None:
-            self._shares = lasting((2,), np.float32)
-        shares = self._shares
-
-        def set_shares() -> None:
-            for i, share in enumerate((decay, 1 - decay)):
-                shares[i : i + 1].fill(share)
-
-        before_launch(set_shares)
+    def _update_on_gpu(self, share: float) -> None:
+        """Take the weights in with 1 - d in the GPU's memory, so that the step can be captured."""
+        if self._share is None:
+            self._share = lasting((1,), np.float32)
+        held = self._share
+        before_launch(lambda: held.fill(share))
         if is_replaying():
             return
         for name, value in self.model.state_dict().items():
             average = self._average[name].strided_array()
             if value.is_floating_point():
-                average *= shares[0]
-                average += value.array * shares[1]
+                average += (value.array - average) * held
             else:
                 average[...] = value.array
             touch(self._average[name])
