@@ -15,7 +15,7 @@ class Freezing:
     Frozen modules stay in evaluation mode, so that they compute what they did where they come from.
 
     Args:
-        model: the network.
+        model: the network; its parameters require gradients where the optimizer changes them.
         prefixes: beginnings of the names of modules or parameters.
         until_epoch: the epoch, from 0, at which all of them begin to learn; None: never.
 
@@ -26,8 +26,10 @@ class Freezing:
     def __init__(self, model: nn.Module, prefixes: Sequence[str], *, until_epoch: int | None = None):
         check_prefixes(model, prefixes)
         self.until_epoch = until_epoch
-        self._parameters = [p for name, p in model.named_parameters() if lies_under(name, prefixes)]
-        if until_epoch != 0 and len(self._parameters) == len(list(model.parameters())):
+        # What does not learn anyway, as it is in no group of the optimizer, is not to begin when the others do.
+        learning = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self._parameters = [p for name, p in learning if lies_under(name, prefixes)]
+        if until_epoch != 0 and len(self._parameters) == len(learning):
             raise ConfigError("every parameter is frozen, nothing is left to learn", remedy="Leave the head out")
         self._modules = [module for name, module in model.named_modules() if lies_under(name, prefixes)]
 
