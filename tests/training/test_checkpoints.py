@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from tinytrain import nn
 from tinytrain.errors import Interrupted, StorageError, UsageError, WeightsError
 from tinytrain.optim import SGD, Adam
 from tinytrain.random_streams import current_stream
-from tinytrain.training import Events, RunFolder
+from tinytrain.training import Events, RunFolder, Scores, train
 from tinytrain.training.checkpoint_file import read_checkpoint
 from tinytrain.utils.data import DataLoader, Dataset
 from tinytrain.weights import load_bundle
@@ -261,9 +263,19 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path):
     assert mine.exists()
 
 
-def test_the_handlers_of_signals_are_put_back(tmp_path: Path):
-    import signal
+def test_a_signal_after_the_last_batch_is_not_lost(tmp_path: Path):
+    class Late(Events):
+        def evaluate(self, split: str, scores: Scores) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
 
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(Interrupted) as caught:
+        train(experiment(), folder, events=Late())
+    assert caught.value.exit_code == 143
+    assert (folder.path / "summary.json").exists()
+
+
+def test_the_handlers_of_signals_are_put_back(tmp_path: Path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     run(experiment(epochs=1), tmp_path)
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before

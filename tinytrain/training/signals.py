@@ -17,7 +17,7 @@ class AtOnce(Interrupted):
 
 
 class Interruptions:
-    """A context in which a signal waits for `check`; a second one does not.
+    """A context in which a signal waits for `check`, at the latest for the end; a second one does not.
 
     Outside the main thread, where Python gives no signals, it does nothing.
     """
@@ -37,6 +37,8 @@ class Interruptions:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if error is None:
+            self.check()
 
     def check(self) -> None:
         """Stop here if a signal came.
