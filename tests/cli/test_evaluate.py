@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from tinytrain import models
 from tinytrain.cli.main import run
 from tinytrain.datasets import Digits
 from tinytrain.generator import manual_seed
+from tinytrain.training import RunFolder
 from tinytrain.weights import load_bundle, save_bundle
 
 CONFIG = """
@@ -176,6 +179,34 @@ def test_a_folder_with_another_class_is_refused_by_name(digits_run, class_folder
 def test_calibrating_is_for_runs_as_they_are(digits_run, capsys):
     assert run(["evaluate", str(digits_run), "--calibrate", "--tta", "flip"]) == 2
     assert "--calibrate is for the weights of a run as they are, not with --tta" in capsys.readouterr().err
+
+
+def test_calibrating_looks_at_the_data_that_is_named(digits_run, class_folders, tmp_path, capsys):
+    folder = shutil.copytree(digits_run, tmp_path / "run")
+    own = report(capsys, str(folder), "--calibrate")["calibration"]["temperature"]
+    named = report(capsys, str(folder), "--calibrate", "--data", str(class_folders))["calibration"]["temperature"]
+    assert named != own
+
+
+def test_a_temperature_stays_with_its_weights_when_the_run_goes_on(digits_run, tmp_path, capsys):
+    folder = shutil.copytree(digits_run, tmp_path / "run")
+    temperature = report(capsys, str(folder), "--calibrate")["calibration"]["temperature"]
+    config = folder / "config.yaml"
+    assert run(["train", str(config), "--run-dir", str(folder), "--resume"]) == 0
+    assert load_bundle(folder).extra["temperature"] == temperature
+    (folder / "best.safetensors").write_bytes(b"torn")
+    assert run(["train", str(config), "--run-dir", str(folder), "--resume"]) == 0
+    assert "temperature" not in load_bundle(folder).extra
+
+
+def test_a_run_in_training_is_not_calibrated(digits_run, capsys):
+    with RunFolder(digits_run).locked():
+        code = "import sys; from tinytrain.cli.main import run; sys.exit(run(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, "evaluate", str(digits_run), "--calibrate"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "is in use" in done.stderr
+    assert "temperature" not in load_bundle(digits_run).extra
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, "hot", True, None])

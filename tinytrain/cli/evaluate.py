@@ -46,21 +46,22 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Measure a trained model's accuracy, loss and calibration."""
-    if calibrate and (config is not None or tta is not None):
-        other = "--config" if config is not None else "--tta"
-        raise UsageError(f"--calibrate is for the weights of a run as they are, not with {other}")
+    for other, given in (("--config", config), ("--tta", tta), ("--mapping", mapping)):
+        if calibrate and given is not None:
+            raise UsageError(f"--calibrate is for the weights of a run as they are, not with {other}")
 
     from tinytrain.config import load_config
     from tinytrain.config.evaluation import calibrate as fit
     from tinytrain.config.evaluation import open_evaluation, report_of
     from tinytrain.config.mapping import read_mapping
 
+    data_root = None if data is None else str(data)
     if calibrate:
-        fit(source)
+        fit(source, data_root=data_root)
     found = open_evaluation(
         source,
         config=None if config is None else load_config(config),
-        data_root=None if data is None else str(data),
+        data_root=data_root,
         mapping=None if mapping is None else read_mapping(mapping),
         split=split,
         augmentation=tta,

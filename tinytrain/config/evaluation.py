@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,16 +185,21 @@ def calibrate(source: str | os.PathLike[str], *, data_root: str | None = None, d
         source: a run folder, whose best weights get it, or a self-contained weights file.
         data_root: folder of the data instead of the config's.
         device: where to compute.
+
+    Raises:
+        StorageError: a training is in the run folder.
     """
     found = open_evaluation(source, data_root=data_root, split="val", device=device)
     judged = found.judge()
     temperature = fit_temperature(judged.logits, judged.labels)
     path = Path(source)
     file = path / "best.safetensors" if path.is_dir() else path
-    bundle = load_bundle(file)
-    bundle.extra["temperature"] = temperature
-    with RunFolder(file.parent).replacing(file.name) as temporary:
-        save_bundle(temporary, bundle)
+    folder = RunFolder(file.parent)
+    with folder.locked() if path.is_dir() else nullcontext():
+        bundle = load_bundle(file)
+        bundle.extra["temperature"] = temperature
+        with folder.replacing(file.name) as temporary:
+            save_bundle(temporary, bundle)
     return temperature
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinytrain import __version__
 from tinytrain.device import synchronize
-from tinytrain.errors import Interrupted
+from tinytrain.errors import Interrupted, WeightsError
 from tinytrain.inspection import count_macs, count_parameters
 from tinytrain.kernels.fused.losses import raise_wrong_target
 from tinytrain.memory import keep_freed_memory
@@ -44,7 +44,7 @@ from tinytrain.training.signals import AtOnce, Interruptions
 from tinytrain.training.step import groups_of, learn_and_score
 from tinytrain.utils.data import DataLoader
 from tinytrain.utils.data.placement import prefetched
-from tinytrain.weights import Bundle, save_bundle, weights_sha256
+from tinytrain.weights import Bundle, load_bundle, save_bundle, weights_sha256
 from tinytrain.weights.bundle import arrays_of
 
 
@@ -138,7 +138,7 @@ class _Training:
                 self._saved = saved
             folder.write_text("config.yaml", e.config_yaml)
             if p.best is not None:
-                self._save_weights("best.safetensors", p.best)
+                self._restore_best(p.best)
                 folder.write_metrics(p.history)
         else:
             folder.write_text("config.yaml", e.config_yaml)
@@ -356,6 +356,16 @@ class _Training:
         bundle = Bundle(weights, class_names=e.class_names, input_shape=e.input_shape, version=__version__, **e.bundle)
         with self.folder.replacing(name) as path:
             save_bundle(path, bundle)
+
+    def _restore_best(self, weights: dict[str, np.ndarray]) -> None:
+        """Write the best weights of a checkpoint, unless they are there: with a temperature that was fitted since."""
+        try:
+            held = load_bundle(self.folder.path / "best.safetensors").weights
+        except WeightsError:
+            held = {}
+        same = held.keys() == weights.keys() and all(np.array_equal(held[name], weights[name]) for name in weights)
+        if not same:
+            self._save_weights("best.safetensors", weights)
 
     def _tell_overflows(self) -> None:
         """Say how many steps were skipped since the last time because their gradients overflowed."""
