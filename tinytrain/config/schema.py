@@ -233,7 +233,7 @@ class CheckpointSection(Section):
     """When the whole state is saved within an epoch, so that a run can go on from there; an epoch ends with it."""
 
     every_steps: PositiveInt | None = None
-    """Steps between two. null: any number."""
+    """Batches between two. null: any number."""
 
     every_minutes: PositiveFloat | None = 10.0
     """Minutes between two. null: any number."""
@@ -285,7 +285,7 @@ class TrainSection(Section):
     checkpoint: CheckpointSection = CheckpointSection()
 
     log_every: PositiveInt = 50
-    """Steps between two messages on the progress of an epoch."""
+    """Batches between two messages on the progress of an epoch."""
 
     cuda_graph: Literal["auto", "off"] = "auto"
     """On a GPU: auto launches a whole step at once, as a CUDA graph, where nothing in it needs the host. off: never."""
