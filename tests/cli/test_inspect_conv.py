@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,16 @@ def test_people_see_a_table_with_both_builds(capsys, config):
     assert "features.1.0 + 3" in text
     assert "standard: 332 parameters, 5,820 multiply-adds; separable: 180 and 3,324" in text
     assert "most multiply-adds: features.0.0 (69%)" in text
+
+
+def test_every_layer_is_told_with_its_own_parameters(capsys):
+    config = Path(__file__).resolve().parents[2] / "configs/digits.yaml"
+    assert run(["inspect-conv", str(config)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    own = [int(row[-5].replace(",", "")) for row in rows if row and row[0].startswith(("features", "classifier"))]
+    assert sum(own) == 13_322
+    assert own[3] == 64  # the normalisation between the two convolutions of the first pair
+    assert ["parameters", "lie", "outside"] not in [row[1:4] for row in rows]
 
 
 def test_layers_of_a_network_are_measured(capsys, config):

@@ -112,14 +112,14 @@ def _document(network: Network, blocks: Sequence[Block], paces: dict[int, _Pace]
 def _print(network: Network, blocks: Sequence[Block], paces: dict[int, _Pace], params: int) -> None:
     from tinytrain.inspection.convolution import by
 
-    macs = sum(_own(block)[1] for block in blocks)
+    macs = sum(block.own[1] for block in blocks)
     typer.echo(f"{network.name}, images {by(network.input_shape)}: {params:,} parameters, {macs:,} multiply-adds\n")
     heads = ["layer", "kind", "output", "parameters", "multiply-adds", "share", "standard", "separable"]
     if paces:
         heads += ["standard ms", "separable ms"]
     rows = [heads]
     for i, block in enumerate(blocks):
-        own = _own(block)
+        own = block.own
         row = [_names(block.names), block.kind, by(block.output), f"{own[0]:,}", f"{own[1]:,}", f"{own[1] / macs:.1%}"]
         row += [f"{pair[1]:,}" for pair in (block.standard, block.separable)]
         if paces:
@@ -146,17 +146,12 @@ def _print(network: Network, blocks: Sequence[Block], paces: dict[int, _Pace], p
         f"  the whole network, standard: {total[0][0]:,} parameters, {total[1][0]:,} multiply-adds; "
         f"separable: {total[0][1]:,} and {total[1][1]:,}"
     )
-    idle = params - sum(_own(block)[0] for block in blocks)
+    idle = params - sum(block.own[0] for block in blocks)
     if idle > 0:
         typer.echo(f"  {idle:,} parameters lie outside these layers, as in heads that only training uses")
-    costly = sorted(blocks, key=lambda block: -_own(block)[1])[:DOMINANT]
-    named = ", ".join(f"{_names(block.names)} ({_own(block)[1] / macs:.0%})" for block in costly)
+    costly = sorted(blocks, key=lambda block: -block.own[1])[:DOMINANT]
+    named = ", ".join(f"{_names(block.names)} ({block.own[1] / macs:.0%})" for block in costly)
     typer.echo(f"  most multiply-adds: {named}")
-
-
-def _own(block: Block) -> tuple[int, int]:
-    """Return (parameters, multiply-adds) of a block as the network has it."""
-    return block.separable if block.kind == "separable" else block.standard
 
 
 def _names(names: Sequence[str]) -> str:

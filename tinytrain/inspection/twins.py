@@ -38,6 +38,11 @@ class Block:
     convolutions: tuple[Convolution, ...] = ()
     twin: tuple[Convolution, ...] = ()
 
+    @property
+    def own(self) -> tuple[int, int]:
+        """The (parameters, multiply-adds) of the build that the network has."""
+        return self.standard if self.kind == "standard" else self.separable
+
 
 def blocks_of(model: nn.Module, input_shape: Sequence[int]) -> list[Block]:
     """Return a network's layers in the order of their calls, each with the (parameters, multiply-adds) of both builds.
