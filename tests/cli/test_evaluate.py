@@ -176,6 +176,23 @@ def test_a_folder_with_another_class_is_refused_by_name(digits_run, class_folder
     assert "digits/tree: the weights know no class 'tree'. Known: 0, 1, 2" in capsys.readouterr().err
 
 
+def test_a_folder_that_the_digits_do_not_read_is_refused(digits_run, tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert run(["evaluate", str(digits_run), "--data", str(folder)]) == 3
+        assert capsys.readouterr().err == (
+            f"error: {folder}: digits is read from no folder, and this one has no folders of its classes. "
+            "Leave --data out, or name a folder with one folder a class\n"
+        )
+
+
+def test_a_split_that_is_not_there_is_told_with_the_one_that_is(digits_run, tmp_path, capsys):
+    bundle = load_bundle(digits_run)
+    bundle.extra["data"] |= {"dataset": "image_folder", "root": str(tmp_path)}
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    assert run(["evaluate", str(tmp_path / "w.safetensors")]) == 3
+    assert "there is no test split. Use --split val, or name a folder of classes" in capsys.readouterr().err
+
+
 def test_calibrating_is_for_runs_as_they_are(digits_run, capsys):
     assert run(["evaluate", str(digits_run), "--calibrate", "--tta", "flip"]) == 2
     assert "--calibrate is for the weights of a run as they are, not with --tta" in capsys.readouterr().err

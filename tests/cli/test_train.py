@@ -201,7 +201,7 @@ def test_train_refuses_in_one_line(
 def test_data_that_are_not_there_exit_with_3(config: Path, tmp_path: Path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(["train", str(config), "data.dataset=image_folder", "data.root=photos"]) == 3
-    assert capsys.readouterr().err == "error: photos: there is no such folder. Check data.root\n"
+    assert capsys.readouterr().err == f"error: photos: there is no such folder in {tmp_path}. Check data.root\n"
 
 
 def test_weights_that_are_not_there_exit_with_3(tmp_path: Path, capsys):

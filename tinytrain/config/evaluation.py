@@ -17,7 +17,7 @@ from tinytrain.config.load import config_from_values
 from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config
 from tinytrain.datasets import ImageFolder, read_image
-from tinytrain.datasets.catalog import SPLITS
+from tinytrain.datasets.catalog import SPLITS, MissingSplit, reads_folder
 from tinytrain.device import CPU, move, require
 from tinytrain.device import device as Device
 from tinytrain.errors import DataError, did_you_mean
@@ -233,18 +233,30 @@ def _images(
         folder = Path(data_root).expanduser()
         if known is not None and _holds_classes(folder, known.class_names):
             return _class_folders(config, folder, known, augmentation), known.class_names
+        if not reads_folder(config.data.dataset):
+            raise DataError(
+                f"{config.data.dataset} is read from no folder, and this one has no folders of its classes",
+                place=data_root,
+                remedy="Leave --data out, or name a folder with one folder a class",
+            )
         config = config.model_copy(update={"data": config.data.model_copy(update={"root": data_root})})
-    splits = load_data(config, augmentation=augmentation, needed=[split])
+    try:
+        splits = load_data(config, augmentation=augmentation, needed=[split])
+    except MissingSplit as error:
+        raise _missing(split, config) from error
     require_same_classes(config, splits.classes, None if known is None else known.class_names)
     dataset = {"val": splits.val, "test": splits.test}[split]
     if dataset is None:
-        other = "val" if split == "test" else "test"
-        raise DataError(
-            f"there is no {split} split",
-            place=config.data.root or config.data.dataset,
-            remedy=f"Use --split {other}, or name a folder of classes with --data",
-        )
+        raise _missing(split, config)
     return dataset, splits.classes
+
+
+def _missing(split: str, config: Config) -> DataError:
+    return DataError(
+        f"there is no {split} split",
+        place=config.data.root or config.data.dataset,
+        remedy=f"Use --split {'val' if split == 'test' else 'test'}, or name a folder of classes with --data",
+    )
 
 
 def _holds_classes(folder: Path, class_names: Sequence[str]) -> bool:

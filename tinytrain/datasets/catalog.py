@@ -30,6 +30,10 @@ DATASETS: Registry[Callable[..., Any]] = Registry("dataset")
 """Name -> `build(root, split, **options)`: a set with `classes` and `targets`, or None where there is no such split."""
 
 
+class MissingSplit(DataError):
+    """A data set lacks a split that is needed."""
+
+
 @dataclass
 class Splits:
     """A dataset divided for an experiment.
@@ -89,7 +93,7 @@ def load_splits(
     present = {split: part for split, part in parts.items() if part is not None}
     if not present or ("train" in needed and "train" not in present):
         missing = "training" if "train" in needed else " or ".join(needed)
-        raise DataError(f"there is no {missing} split", place=root or name, remedy=_what_is_read(name))
+        raise MissingSplit(f"there is no {missing} split", place=root or name, remedy=_what_is_read(name))
     first, classes = next((split, part.classes) for split, part in present.items())
     for split, part in present.items():
         if part.classes != classes:
@@ -109,6 +113,11 @@ def load_splits(
     return Splits(train, val, test, list(classes))
 
 
+def reads_folder(name: str) -> bool:
+    """Return whether a data set lies in a folder, and does not come with the package."""
+    return name not in _BUNDLED
+
+
 def reads_files(name: str) -> bool:
     """Return whether each image of a data set is a file, so that `shortest_edge` and `cache` have a meaning."""
     return "cache" in inspect.signature(DATASETS.find(name)).parameters
@@ -118,6 +127,9 @@ def _what_is_read(name: str) -> str:
     """Return a sentence on where a kind of data set looks."""
     first_line = (inspect.getdoc(DATASETS.find(name)) or "").partition("\n")[0]
     return f"{name} reads {first_line[:1].lower()}{first_line[1:].removesuffix('.')}"
+
+
+_BUNDLED = {"digits"}
 
 
 def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
@@ -187,5 +199,6 @@ def _required_root(root: Any, name: str) -> Path:
         raise DataError(f"the dataset {name} needs the folder of its data", place="data.root", remedy="Name it")
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise DataError("there is no such folder", place=folder, remedy="Check data.root")
+        within = "" if folder.is_absolute() else f" in {Path.cwd()}"
+        raise DataError(f"there is no such folder{within}", place=folder, remedy="Check data.root")
     return folder
