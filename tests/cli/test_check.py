@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +218,19 @@ def test_odd_files_are_named(config: Path, photos: Path, capsys):
     assert examine(config, capsys)["notes"][:2] == [
         "train: cat/lie.jpg: the name ends in .jpg, the file is PNG",
         "train: dog/moving.webp: has 2 frames, of which only the first is read",
+    ]
+
+
+def test_damage_after_the_first_frame_is_told(config: Path, photos: Path, capsys):
+    path = photos / "train" / "dog" / "pages.tif"
+    photo(90).save(path)
+    content = bytearray(path.read_bytes())
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (num_entries,) = struct.unpack_from("<H", content, directory)
+    struct.pack_into("<I", content, directory + 2 + 12 * num_entries, len(content))  # where the next page is
+    path.write_bytes(content + bytes(6))  # a page without entries
+    assert examine(config, capsys)["notes"][:1] == [
+        "train: dog/pages.tif: is damaged after its first frame, which is the one that is read"
     ]
 
 

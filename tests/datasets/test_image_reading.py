@@ -6,9 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from tinytrain.datasets import pil_loader, read_image
+from tinytrain.datasets.folder import IMG_EXTENSIONS
+from tinytrain.datasets.image_reading import FORMATS
 from tinytrain.errors import DataError
 from tinytrain.random_streams import sample_stream
 from tinytrain.transforms import RandomResizedCrop
@@ -151,6 +153,20 @@ def test_what_is_no_file_or_no_image_is_refused(tmp_path):
             pil_loader(path)
     with pytest.raises(DataError, match="Is a directory"):
         pil_loader(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.eps"])
+def test_a_format_that_no_accepted_ending_means_is_refused(tmp_path, monkeypatch, name):
+    """Pillow hands PostScript, which is a program, to Ghostscript."""
+    Image.new("RGB", (8, 8)).save(tmp_path / name, "EPS")
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *arguments: pytest.fail("a program was started"))
+    with pytest.raises(DataError, match=f"{name}: cannot be read as an image: cannot identify image file"):
+        read_image(tmp_path / name)
+
+
+def test_every_accepted_ending_is_of_a_format_that_is_read():
+    formats = {Image.registered_extensions()[ending] for ending in IMG_EXTENSIONS}
+    assert formats <= set(FORMATS)
 
 
 def test_reduced_decoding_keeps_the_shorter_edge_long_enough(awkward):

@@ -284,6 +284,8 @@ def _cifar() -> Iterator[BadInput]:
 
 
 def _images() -> Iterator[BadInput]:
+    from PIL import Image
+
     def folder_with(spoil: Callable[[Path], object]) -> Callable[[Path], list[str]]:
         def make(folder: Path) -> list[str]:
             photos(folder)
@@ -312,6 +314,7 @@ def _images() -> Iterator[BadInput]:
         ("an image of 4 thousand million pixels", lambda p: (p / "3.png").write_bytes(png(65_000, 65_000))),
         ("an image cut short", lambda p: (p / "3.png").write_bytes((p / "0.png").read_bytes()[:60])),
         ("a web page called .jpg", lambda p: (p / "3.jpg").write_text("<!doctype html><title>Not found</title>")),
+        ("a PostScript program called .png", lambda p: Image.new("RGB", (8, 8)).save(p / "3.png", "EPS")),
         ("an image of no bytes", lambda p: (p / "3.png").write_bytes(b"")),
         ("links that lead in a circle", link_loop),
         ("a named pipe", lambda p: os.mkfifo(p / "3.png")),

@@ -12,6 +12,8 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -19,6 +21,8 @@ from PIL import Image, UnidentifiedImageError
 from tinytrain.errors import DataError
 
 MAX_PIXELS = 1 << 26  # at 4 bytes a pixel and 3 copies on the way, under 1 GB
+FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF", "ICO")
+"""What images are read from, whatever their names say; Pillow reads others, and starts a program for one (EPS)."""
 GROUND = (255, 255, 255, 255)
 """The colour behind transparent pixels: white, as on a page."""
 
@@ -79,27 +83,45 @@ def read_image(
         DataError: the file is missing, damaged, too large, or cannot be brought into the mode without loss of range:
             32-bit integers must lie in 0..65535, floats in 0..1.
     """
+    with open_image(path) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise DataError(
+                f"has {width} x {height} pixels; at most {max_pixels} are read", place=path, remedy="Shrink it"
+            )
+        if shortest_edge is not None and image.format == "JPEG":
+            image.draft(image.mode, (shortest_edge, shortest_edge))
+        image.load()
+        upright = _upright(image)
+        return upright if mode is None else _in_mode(upright, mode)
+
+
+@contextmanager
+def open_image(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """Open an image file, of which only the header is read at first.
+
+    Raises:
+        DataError: the file is missing, of another format than `FORMATS`, or damaged, as far as the block looks at it.
+    """
     try:
         _refuse_endless(path)
         with open(path, "rb") as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of half-broken metadata and, below the cap, of size
-            image = Image.open(stream)
-            width, height = image.size
-            if width * height > max_pixels:
-                raise DataError(
-                    f"has {width} x {height} pixels; at most {max_pixels} are read", place=path, remedy="Shrink it"
-                )
-            if shortest_edge is not None and image.format == "JPEG":
-                image.draft(image.mode, (shortest_edge, shortest_edge))
-            image.load()
-            upright = _upright(image)
-            return upright if mode is None else _in_mode(upright, mode)
+            yield Image.open(stream, formats=FORMATS)
     except _DAMAGE as error:
         if isinstance(error, UnidentifiedImageError):  # whose own words name a file object
             reason = "cannot identify image file"
         else:
             reason = getattr(error, "strerror", None) or str(error)
         raise DataError(f"cannot be read as an image: {reason}", place=path) from error
+
+
+def count_frames(image: Image.Image) -> int | None:
+    """Return how many frames an open image has, of which only the first is read; None where the others are damaged."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except _DAMAGE:
+        return None
 
 
 def _refuse_endless(path: str | os.PathLike[str]) -> None:

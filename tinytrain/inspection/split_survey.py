@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from tinytrain.datasets import ArrayDataset
+from tinytrain.datasets.image_reading import count_frames, open_image
 from tinytrain.datasets.samples import labels_of, retransformed, sample_name, transform_of, untransformed
 from tinytrain.device import CPU, move
 from tinytrain.errors import DataError
@@ -153,15 +153,15 @@ def _look_at_files(
 
 def _look_at_header(path: str) -> tuple[str, str | None]:
     """Return the colour mode of a readable file, and what is odd about it."""
-    with open(path, "rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = Image.open(stream)
-        frames = getattr(image, "n_frames", 1)
+    with open_image(path) as image:
+        frames = count_frames(image)
         found = _ALIKE.get(str(image.format), str(image.format))
     suffix = path[path.rfind(".") :].lower()
     named = Image.registered_extensions().get(suffix)
     if named is not None and named != found:
         return image.mode, f"the name ends in {suffix}, the file is {found}"
+    if frames is None:
+        return image.mode, "is damaged after its first frame, which is the one that is read"
     if frames > 1 and image.format != "MPO":
         return image.mode, f"has {frames} frames, of which only the first is read"
     return image.mode, None
