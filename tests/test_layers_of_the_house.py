@@ -37,7 +37,7 @@ FLOORS: list[list[set[str]]] = [
         {"capturing", "transfers", "device", "dtypes", "random_streams", "bits", "sums", "threads", "memory"},
         {"cache"},
     ],
-    [{"pickles"}],
+    [{"pickles"}, {"untrusted"}],
     [{"gpu_problems"}],
     [{"errors", "registry"}],
 ]

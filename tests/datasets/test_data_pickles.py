@@ -106,6 +106,18 @@ def test_arrays_of_objects_are_refused():
         read_pickle(pickle.dumps(np.array([{}, {}])), PLACE)
 
 
+def test_what_a_pickle_builds_is_counted_however_short_it_says_it():
+    text = b"X" + (1_000_000).to_bytes(4, "little") + b"a" * 1_000_000
+    remembered = b"c_codecs\nencode\nq\x00" + text + b"q\x01X\x06\0\0\0latin1q\x02"
+    array = b"cnumpy._core.numeric\n_frombuffer\nq\x03cnumpy\ndtype\nX\x02\0\0\0u1\x85Rq\x04K\x00\x85q\x05"
+    encode, from_text = b"h\x00h\x01h\x02\x86R", b"h\x03(h\x01h\x04J\x40\x42\x0f\x00\x85X\x01\0\0\0CtR"
+    for begin, once in ((remembered, encode), (remembered + array, from_text)):
+        with pytest.raises(
+            DataError, match=r"^batch: the file stands for more than \d+ bytes, far more than its size$"
+        ):
+            read_pickle(begin + b"](" + once * 600 + b"e.", PLACE)
+
+
 def test_any_cut_of_a_pickle_is_refused_or_read_without_crashing():
     content = pickle.dumps({"data": np.arange(9, dtype=np.uint8), "labels": [1, 2, 3]}, 2)
     for end in range(len(content)):

@@ -176,3 +176,34 @@ def test_arrays_of_objects_in_an_npz_are_refused(untouched, tmp_path):
         file.writestr("a.npy", content.getvalue())
     with pytest.raises(WeightsError, match=r"'a\.npy' holds '\|O', not plain numbers"):
         read_weights(tmp_path / "w.npz")
+
+
+def remembered(argument, callee, *options):
+    """Return a pickle that remembers a value, and calls a global with it 600 times, in 9 bytes each."""
+    tuple_of = {0: b"\x85", 1: b"h\x02\x86"}[len(options)]
+    begin = b"\x80\x02c" + callee.replace(".", "\n").encode() + b"\nq\x00" + argument + b"q\x01"
+    begin += b"".join(pickled(option)[2:-1] + b"q\x02" for option in options)
+    return begin + b"](" + (b"h\x00h\x01" + tuple_of + b"R") * 600 + b"e."
+
+
+TEXT = b"X" + (1_000_000).to_bytes(4, "little") + b"a" * 1_000_000
+LIST = b"](" + b"N" * 100_000 + b"e"
+DICT = b"}(" + b"".join(b"J" + key.to_bytes(4, "little") + b"N" for key in range(20_000)) + b"u"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        remembered(TEXT, "_codecs.encode", "latin1"),
+        remembered(TEXT, "torch.device", 0),
+        remembered(LIST, "torch.Size"),
+        remembered(LIST, "builtins.set"),
+        remembered(DICT, "collections.OrderedDict"),
+        b"\x80\x02](" + b"]" * 3_000_000 + b"e.",
+        b"\x80\x02]" + b"\x94" * 1_500_000 + b".",
+    ],
+    ids=["bytes", "device", "size", "set", "dict", "empty lists", "memo"],
+)
+def test_what_a_pickle_builds_is_counted_however_short_it_says_it(tmp_path, content):
+    with pytest.raises(WeightsError, match=r"w\.pth: the file stands for more than \d+ bytes, far more than its size"):
+        read_weights(zip_file(tmp_path / "w.pth", content, {}, compression=zipfile.ZIP_DEFLATED))

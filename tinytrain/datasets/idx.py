@@ -17,9 +17,9 @@ from typing import IO, cast
 import numpy as np
 
 from tinytrain.errors import DataError
+from tinytrain.untrusted import FREE_BYTES, MAX_RATIO
 
 MAX_BYTES = 1 << 32  # of values in one file; the largest public set (EMNIST byclass) has 0.64e9
-MAX_RATIO, FREE_BYTES = 16, 1 << 27  # unpacked to packed beyond so many bytes; images hardly shrink
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 1 << 24

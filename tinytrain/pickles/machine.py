@@ -8,9 +8,12 @@ nowhere else: nothing is imported, and whatever is not in the table is refused b
 from __future__ import annotations
 
 import pickletools
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
+
+import numpy as np
 
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY: dict[str, Any] = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple}
@@ -22,6 +25,11 @@ _VALUES = {
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
+_SLOT, _ENTRY, _OBJECT = (
+    8,
+    128,
+    256,
+)  # bytes of a place on the stack or in a list, of one in a dict, of a record of ours
 _MAX_MEMO = 1 << 32
 _MAX_KEY = 1 << 60  # above it, different integers have the same hash, and a dict of them can be made slow on purpose
 
@@ -61,6 +69,7 @@ class Unbuilt:
 def read_values(
     stream: IO[bytes],
     names: Mapping[str, Callable[..., Any] | None],
+    spend: Callable[[int], None],
     *,
     persistent: Callable[[Any], Any] | None = None,
     mentioned: set[str] | None = None,
@@ -72,6 +81,7 @@ def read_values(
     Args:
         stream: in memory, so that a length that is too great reads to the end and no further.
         names: what stands for each name that a pickle may hold: our own function, or None for a mere name.
+        spend: told of the bytes that each value takes, however often it is built; raises where there are too many.
         persistent: returns the value for a persistent id, where there are any.
         mentioned: gets the names beside `names`, which may then stand in the pickle, but not be called; None: they
             are refused.
@@ -80,7 +90,7 @@ def read_values(
         PickleError: the pickle asks for something else.
         PickleDamaged: it is damaged.
     """
-    machine = _Machine(names, persistent, mentioned)
+    machine = _Machine(names, spend, persistent, mentioned)
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.step(opcode.name, argument)
@@ -101,10 +111,12 @@ class _Machine:
     def __init__(
         self,
         names: Mapping[str, Callable[..., Any] | None],
+        spend: Callable[[int], None],
         persistent: Callable[[Any], Any] | None,
         mentioned: set[str] | None,
     ):
         self.names = names
+        self.spend = spend
         self.persistent = persistent
         self.mentioned = mentioned
         self.stack: list[Any] = []
@@ -115,55 +127,68 @@ class _Machine:
         """Do one instruction."""
         stack = self.stack
         if name in _VALUES:
-            stack.append(argument)
+            self._push(argument)
         elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
+            self._push(_CONSTANTS[name])
         elif name in _EMPTY:
-            stack.append(_EMPTY[name]())
+            self._push(_EMPTY[name]())
         elif name == "MARK":
+            self.spend(_SLOT + sys.getsizeof(len(stack)))
             self.marks.append(len(stack))
         elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
             self._remember(int(argument))
         elif name == "MEMOIZE":
             self._remember(len(self.memo))
         elif name in ("GET", "BINGET", "LONG_BINGET"):
+            self.spend(_SLOT)
             stack.append(self.memo[int(argument)])
         elif name in _SHORT_TUPLES:
             count = _SHORT_TUPLES[name]
-            stack[-count:] = [tuple(stack[-count:])]
+            items = stack[-count:]
+            del stack[-count:]
+            self._push(tuple(items))
         elif name in _COLLECTIONS:
             items = self._since_mark()
-            stack.append(_COLLECTIONS[name](items))
+            self._push(_COLLECTIONS[name](items))
         elif name == "APPEND":
             item = stack.pop()
+            self.spend(_SLOT)
             expect(list, stack[-1]).append(item)
         elif name == "APPENDS":
             items = self._since_mark()
+            self.spend(_SLOT * len(items))
             expect(list, stack[-1]).extend(items)
         elif name == "SETITEM":
             value, key = stack.pop(), stack.pop()
+            self.spend(_ENTRY)
             _enter(stack[-1], [key, value])
         elif name == "SETITEMS":
             items = self._since_mark()
+            self.spend(_ENTRY * (len(items) // 2))
             _enter(stack[-1], items)
         elif name == "GLOBAL":
-            stack.append(self._global(*argument.split(" ", 1)))
+            self._push(self._global(*argument.split(" ", 1)))
         elif name == "STACK_GLOBAL":
             attribute, module = expect(str, stack.pop()), expect(str, stack.pop())
-            stack.append(self._global(module, attribute))
+            self._push(self._global(module, attribute))
         elif name == "INST":
             callee = self._global(*argument.split(" ", 1))
-            stack.append(_call(callee, self._since_mark()))
+            self._push(_call(callee, self._since_mark()))
         elif name == "REDUCE":
             arguments, callee = stack.pop(), stack.pop()
-            stack.append(_call(expect(Global, callee), expect(tuple, arguments)))
+            self._push(_call(expect(Global, callee), expect(tuple, arguments)))
         elif name == "BUILD":
             state = stack.pop()
             self._build(stack[-1], state)
         elif name in ("BINPERSID", "PERSID") and self.persistent is not None:
-            stack.append(self.persistent(stack.pop() if name == "BINPERSID" else argument))
+            self._push(self.persistent(stack.pop() if name == "BINPERSID" else argument))
         elif name not in ("PROTO", "FRAME", "STOP"):
             raise PickleError(f"the pickle holds the instruction {name}, which data does not need")
+
+    def _push(self, value: Any) -> None:
+        """Put a new value on the stack."""
+        self.spend(_SLOT + _size(value))
+        self.stack.append(value)
 
     def _since_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -174,6 +199,7 @@ class _Machine:
     def _remember(self, place: int) -> None:
         if not 0 <= place < _MAX_MEMO:
             raise ValueError(f"value number {place} is remembered")
+        self.spend(_ENTRY)
         value = self.memo[place] = self.stack[-1]
         if isinstance(value, Unbuilt):
             value.places.append(place)
@@ -192,6 +218,7 @@ class _Machine:
         if isinstance(target, dict):
             return  # attributes of an OrderedDict, as the versions of layers beside a state_dict
         value = self.stack[-1] = expect(Unbuilt, target).finish(state)
+        self.spend(_size(value))
         for place in target.places:
             self.memo[place] = value
 
@@ -216,6 +243,13 @@ def plain_key(value: Any) -> Any:
     if not isinstance(value, (str, bytes, int, type(None))) or (isinstance(value, int) and abs(value) >= _MAX_KEY):
         raise ValueError(f"a dict has a key that is not plain: {type(value).__name__}")
     return value
+
+
+def _size(value: Any) -> int:
+    """Return how many bytes a value takes by itself, without what it holds."""
+    if isinstance(value, np.ndarray):
+        return _OBJECT + value.nbytes
+    return sys.getsizeof(value) + (_OBJECT if hasattr(value, "__dict__") else 0)
 
 
 def _call(callee: Global, arguments: list[Any] | tuple[Any, ...]) -> Any:

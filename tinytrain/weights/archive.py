@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 from types import TracebackType
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import visible
-from tinytrain.weights.elements import Budget
-
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, OverflowError, RuntimeError,
-    IndexError, KeyError,
-)  # fmt: skip  # RuntimeError: it is encrypted, or packed in a way that is not known
+from tinytrain.untrusted import ARCHIVE_DAMAGE, Budget
 
 
 class ZipEntries:
@@ -33,7 +26,7 @@ class ZipEntries:
         self._budget = budget
         try:
             self._file = zipfile.ZipFile(path)
-        except _DAMAGE as error:
+        except ARCHIVE_DAMAGE as error:
             raise _damaged(error) from error
         try:
             self.names = _by_name(self._file.infolist())
@@ -63,7 +56,7 @@ class ZipEntries:
         try:
             with self._file.open(self.names[name]) as entry:
                 content = entry.read(self.size(name) + 1)
-        except _DAMAGE as error:
+        except ARCHIVE_DAMAGE as error:
             raise _damaged(error) from error
         if len(content) != self.size(name):
             raise WeightsError(f"{visible(name)!r} has not the {self.size(name)} bytes announced")

@@ -55,27 +55,6 @@ ELEMENTS = {
 }  # fmt: skip
 
 
-class Budget:
-    """How many bytes a file may stand for, so that a small file cannot fill the memory.
-
-    Args:
-        size: of the file, in bytes.
-    """
-
-    def __init__(self, size: int):
-        self._limit = self._left = 16 * size + (128 << 20)
-
-    def spend(self, num_bytes: int) -> None:
-        """Count bytes before they are allocated.
-
-        Raises:
-            WeightsError: there are too many.
-        """
-        self._left -= num_bytes
-        if self._left < 0:
-            raise WeightsError(f"the file stands for more than {self._limit} bytes, far more than its size")
-
-
 def check_shape(shape: Sequence[Any], what: str) -> int:
     """Return the number of elements of a shape from a file.
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import Global, PickleDamaged, PickleError, visible
+from tinytrain.untrusted import Budget
 from tinytrain.weights.archive import ZipEntries
-from tinytrain.weights.elements import Budget
 from tinytrain.weights.npz_file import is_npz, read_npz
 from tinytrain.weights.safetensors_file import is_safetensors, read_safetensors_bytes
 from tinytrain.weights.torch_file import Unpickled, is_tar, read_legacy, read_tar, read_zip
@@ -114,20 +114,20 @@ def read_weights(path: str | os.PathLike[str], *, tensors_only: bool = False) ->
 def _read(path: Path, mentioned: set[str] | None) -> WeightsFile:
     with path.open("rb") as file:
         head = file.read(512)
-    budget = Budget(path.stat().st_size)
+    budget = Budget(path.stat().st_size, WeightsError)
     if head[:4] in _ZIP_MAGIC:
         with ZipEntries(path, budget) as entries:
             if not is_npz(entries):
-                return _flattened(path, read_zip(entries, mentioned), budget)
+                return _flattened(path, read_zip(entries, mentioned, budget), budget)
             arrays = read_npz(entries)
         return WeightsFile(path, "NumPy (.npz)", arrays, {name: each.dtype.name for name, each in arrays.items()})
     if is_safetensors(head):
         content = read_safetensors_bytes(path.read_bytes())
         return WeightsFile(path, "safetensors", content.arrays, content.dtypes, dict(content.metadata))
     if is_tar(head):
-        return _flattened(path, read_tar(path.read_bytes(), mentioned), budget)
+        return _flattened(path, read_tar(path.read_bytes(), mentioned, budget), budget)
     try:
-        return _flattened(path, read_legacy(path.read_bytes(), mentioned), budget)
+        return _flattened(path, read_legacy(path.read_bytes(), mentioned, budget), budget)
     except PickleDamaged as error:
         if head[:1] == b"\x80":
             raise

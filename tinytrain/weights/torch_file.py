@@ -15,6 +15,7 @@ from typing import Any
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import PickleDamaged, expect, read_values, visible
+from tinytrain.untrusted import Budget
 from tinytrain.weights.archive import ZipEntries
 from tinytrain.weights.torch_names import Records, StoredTensor
 
@@ -37,12 +38,13 @@ class Unpickled:
     order: str = "<"
 
 
-def read_zip(entries: ZipEntries, mentioned: set[str] | None) -> Unpickled:
+def read_zip(entries: ZipEntries, mentioned: set[str] | None, budget: Budget) -> Unpickled:
     """Read a file of the zip format, which PyTorch writes since 1.6.
 
     Args:
         entries: of the archive.
         mentioned: as of `read_values`.
+        budget: what the file may stand for.
     """
     roots = [name.removesuffix("data.pkl") for name in entries.names if name.rpartition("/")[2] == "data.pkl"]
     if len(roots) != 1:
@@ -52,7 +54,7 @@ def read_zip(entries: ZipEntries, mentioned: set[str] | None) -> Unpickled:
         raise WeightsError("a TorchScript program, which is code", remedy="Save the model's state_dict instead")
     records = Records()
     stream = io.BytesIO(entries.read(f"{root}data.pkl"))
-    value = read_values(stream, records.names, persistent=records.persistent, mentioned=mentioned)
+    value = read_values(stream, records.names, budget.spend, persistent=records.persistent, mentioned=mentioned)
     for key, storage in records.storages.items():
         if storage.root is None:
             storage.raw = memoryview(_zip_storage(entries, f"{root}data/{key}", storage.num_bytes))
@@ -70,18 +72,19 @@ def _told_as_damage() -> Iterator[None]:
 
 
 @_told_as_damage()
-def read_legacy(data: bytes, mentioned: set[str] | None) -> Unpickled:
+def read_legacy(data: bytes, mentioned: set[str] | None, budget: Budget) -> Unpickled:
     """Read a file of the format before 1.6: pickles in a row, then the storages.
 
     Args:
         data: the file's bytes.
         mentioned: as of `read_values`.
+        budget: what the file may stand for.
     """
     stream = io.BytesIO(data)
     records = Records()
 
     def read() -> Any:
-        return read_values(stream, records.names, persistent=records.persistent, mentioned=mentioned)
+        return read_values(stream, records.names, budget.spend, persistent=records.persistent, mentioned=mentioned)
 
     magic = read()
     if magic != _MAGIC:
@@ -98,18 +101,19 @@ def read_legacy(data: bytes, mentioned: set[str] | None) -> Unpickled:
 
 
 @_told_as_damage()
-def read_tar(data: bytes, mentioned: set[str] | None) -> Unpickled:
+def read_tar(data: bytes, mentioned: set[str] | None, budget: Budget) -> Unpickled:
     """Read a file of the oldest format: a tar archive of pickles, storages and tensors.
 
     Args:
         data: the file's bytes.
         mentioned: as of `read_values`.
+        budget: what the file may stand for.
     """
     members = _tar_members(data)
     records = Records()
 
     def read(stream: io.BytesIO) -> Any:
-        return read_values(stream, records.names, persistent=records.persistent, mentioned=mentioned)
+        return read_values(stream, records.names, budget.spend, persistent=records.persistent, mentioned=mentioned)
 
     order = _order(read(io.BytesIO(members["sys_info"]))) if "sys_info" in members else "<"
     stream = io.BytesIO(members["storages"])

@@ -10,7 +10,8 @@ import numpy as np
 
 from tinytrain.errors import WeightsError
 from tinytrain.pickles import NUMPY_NAMES, Global, expect, plain_key, visible
-from tinytrain.weights.elements import ELEMENTS, Budget, Element, check_shape, strided
+from tinytrain.untrusted import Budget
+from tinytrain.weights.elements import ELEMENTS, Element, check_shape, strided
 
 _STORAGES = {
     "FloatStorage": "float32", "DoubleStorage": "float64", "HalfStorage": "float16", "BFloat16Storage": "bfloat16",
@@ -105,7 +106,7 @@ class Records:
             "torch._utils._rebuild_parameter_with_state": _parameter,
             "torch._tensor._rebuild_from_type_v2": _from_type,
             "torch.Size": tuple,
-            "torch.device": lambda *parts: ":".join(map(str, parts)),
+            "torch.device": _device,
             "collections.OrderedDict": _mapping,
             "collections.Counter": _mapping,
             "builtins.set": _plain_list,
@@ -200,6 +201,10 @@ def _from_type(build: Any, kind: Any, arguments: Any, state: Any) -> Any:
     if function is None:
         raise ValueError(f"{build.name} builds nothing")
     return function(*expect(tuple, arguments))
+
+
+def _device(kind: Any, index: int | None = None) -> str:
+    return expect(str, kind) if index is None else f"{expect(str, kind)}:{expect(int, index)}"
 
 
 def _mapping(items: Any = ()) -> dict[Any, Any]:
