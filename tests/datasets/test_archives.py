@@ -5,6 +5,7 @@ import stat
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from tinytrain.datasets import archive
@@ -128,3 +129,27 @@ def test_a_tar_that_ends_with_a_zip_is_a_tar(tmp_path):
     inner = make_zip(tmp_path / "inner").read_bytes()
     path = make_tar(tmp_path / "archive", {"inner.zip": inner}, mode="w")
     assert read_members(path, {"inner.zip"}, 1 << 20) == {"inner.zip": inner}
+
+
+def test_any_damage_is_told(make, tmp_path):
+    path = make(tmp_path / "archive")
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    told = set()
+    for attempt in range(200):
+        damaged = bytearray(content)
+        for at in rng.integers(len(content), size=rng.integers(1, 4)):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            unpack(path, tmp_path / f"out-{attempt}")
+        except DataError as error:
+            told.add(error.place == str(path))
+    assert told == {True}
+
+
+def test_a_zip_whose_names_are_no_text_is_refused(tmp_path):
+    path = make_zip(tmp_path / "archive", {"é.txt": b"first"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(DataError, match="cannot be read as an archive: 'utf-8' codec can't decode"):
+        read_members(path, {"a.txt"}, 1 << 20)

@@ -7,21 +7,18 @@ import os
 import shutil
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from tinytrain.errors import DataError, StorageError
+from tinytrain.untrusted import ARCHIVE_DAMAGE, FREE_BYTES, MAX_RATIO
 
 MAX_BYTES = 1 << 36  # unpacked, all members together
-MAX_RATIO, FREE_BYTES = 16, 1 << 27  # unpacked to packed beyond so many bytes; images hardly shrink
 MAX_MEMBERS = 1_000_000
 
-_DAMAGE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, RuntimeError)
 _COPY = 1 << 20
 
 
@@ -120,7 +117,7 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
         else:
             with tarfile.open(archive) as tar:
                 yield _checked(_in_tar(tar, archive), archive)
-    except _DAMAGE as error:
+    except ARCHIVE_DAMAGE as error:
         raise DataError(f"cannot be read as an archive: {error}", place=archive, remedy="Get it again") from error
 
 
