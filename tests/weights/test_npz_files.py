@@ -25,6 +25,19 @@ def npy(array):
     return stream.getvalue()
 
 
+def npy_header(shape):
+    """Return an `.npy` file of float32 without values, whose shape is any text."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({shape}), }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"), [("0", (0,)), ("0,", (0,)), ("0L, 4L", (0, 4)), (" 0 , 4 ,", (0, 4)), ("4,\n0", (4, 0))]
+)
+def test_a_shape_is_read_however_it_is_spaced(tmp_path, text, shape):
+    assert read_weights(npz_file(tmp_path / "w.npz", a=npy_header(text))).tensors["a"].shape == shape
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_what_numpy_writes_is_read(tmp_path, save):
     arrays = {
@@ -54,6 +67,10 @@ def test_what_numpy_writes_is_read(tmp_path, save):
         (lambda raw: raw.replace(b"(3,)", b"(9,)"), "its shape (9,) needs another number"),
         (lambda raw: raw.replace(b"(3,), ", b"(1<<9)"), "has a header that is not understood"),
         (lambda raw: raw.replace(b"(3,), }     ", b"(-1,), }    "), "has a header that is not understood"),
+        (lambda raw: raw.replace(b"(3,), ", b"(1 3,)"), "has a header that is not understood"),
+        (lambda raw: raw.replace(b"(3,), ", b"(L,), "), "has a header that is not understood"),
+        (lambda raw: raw.replace(b"(3,), ", b"(,3), "), "has a header that is not understood"),
+        (lambda raw: npy_header("9" * 5000), "has a header that is not understood"),
         (lambda raw: raw.replace(b"'<f4'", b"'|V4'"), "holds '|V4', not plain numbers"),
         (lambda raw: raw.replace(b"'<f4'", b"'<M8'"), "holds '<M8', not plain numbers"),
         (lambda raw: raw.replace(b"'fortran_order': False", b"'fortran_order': eval('')"[:22]), "not understood"),

@@ -14,7 +14,8 @@ from tinytrain.weights.elements import check_shape
 _MAGIC = b"\x93NUMPY"
 _TYPE = re.compile(r"'descr'\s*:\s*'([^']*)'")
 _ORDER = re.compile(r"'fortran_order'\s*:\s*(True|False)")
-_SHAPE = re.compile(r"'shape'\s*:\s*\(([0-9,\sL]*)\)")
+_LENGTH = r"[0-9]{1,20}L?\s*"  # Python 2 wrote an L; more digits are beyond 64 bits
+_SHAPE = re.compile(rf"'shape'\s*:\s*\(\s*((?:{_LENGTH}(?:,\s*{_LENGTH})*,?)?)\s*\)")
 
 
 def is_npz(entries: ZipEntries) -> bool:
@@ -46,7 +47,7 @@ def _array(content: memoryview, name: str) -> np.ndarray:
         raise WeightsError(f"{name!r} has a header that is not understood: {visible(header)!r}")
     if not re.fullmatch(r"[<>|=]?(b1|[iu][1248]|f[248])", dtype[1]):
         raise WeightsError(f"{name!r} holds {visible(dtype[1])!r}, not plain numbers")
-    shape = tuple(int(length.strip(" \nL")) for length in lengths[1].split(",") if length.strip())
+    shape = tuple(int(length) for length in re.findall("[0-9]+", lengths[1]))
     kind = np.dtype(dtype[1])
     if check_shape(shape, name) * kind.itemsize != len(content) - end:
         raise WeightsError(f"{name!r} has {len(content) - end} bytes, its shape {shape} needs another number")
