@@ -118,6 +118,9 @@ def test_cifar100_reads_the_fine_labels(tmp_path):
     [
         ({"data": PIXELS["1"], "labels": [1, 2, 3]}, "there are 3 labels for 4 images"),
         ({"data": PIXELS["1"], "labels": [1, 2, 3, 10]}, "label 10 of image 3 is not from 0 to 9"),
+        ({"data": PIXELS["1"], "labels": [1, 2, 3, 1 << 70]}, "not a batch of CIFAR10"),
+        ({"data": PIXELS["1"], "labels": [1, 2, 3, -1 << 63]}, "not a batch of CIFAR10"),
+        ({"data": PIXELS["1"], "labels": [1, 2, 3, 1 << 40]}, "label 1099511627776 of image 3 is not from 0 to 9"),
         ({"data": PIXELS["1"][:, :-1], "labels": [1] * 4}, "not a batch of CIFAR10"),
         ({"data": PIXELS["1"].astype(float), "labels": [1] * 4}, "not a batch of CIFAR10"),
         ({"data": PIXELS["1"]}, "not a batch of CIFAR10"),
@@ -129,6 +132,14 @@ def test_a_batch_that_is_none_is_refused_with_its_name(tmp_path, batch, message)
     with pytest.raises(DataError, match=message) as caught:
         CIFAR10(tmp_path)
     assert caught.value.place == str(tmp_path / "data_batch_4")
+
+
+@pytest.mark.parametrize("name", [1, 1 << 20_000, [[]], None], ids=["number", "large", "list", "none"])
+def test_classes_that_are_not_named_by_text_are_refused(tmp_path, name):
+    put(tmp_path, {**python_files(), "batches.meta": pickle.dumps({"label_names": [name] * 10}, 2)})
+    with pytest.raises(DataError, match="it does not name 10 classes") as caught:
+        CIFAR10(tmp_path)
+    assert caught.value.place == str(tmp_path / "batches.meta")
 
 
 def test_records_that_do_not_come_out_even_are_refused(tmp_path):

@@ -46,12 +46,14 @@ def test_compression_is_told_by_the_content(write, compress):
         (b"\x89PNG\r\n", "not an IDX file: it begins with 89 50 4e 47"),
         (b"\0\0\x07\x01\0\0\0\0", "not an IDX file"),
         (b"\0\0\x08\x00", "not an IDX file"),
+        (b"\0\0\x08\x41" + b"\0\0\0\x01" * 65 + b"x", "not an IDX file"),
         (b"\0\0\x08\x03\0\0\0\x01", "the header ends before the sizes of its 3 dimensions"),
         (encoded(IMAGES)[:-1], "announces 24 bytes of values, the file ends after 23"),
         (encoded(IMAGES) + b"x", "there is more after the 24 bytes"),
         (ZIPPED[:-6], "cannot be read"),
         (ZIPPED[:-8] + bytes(8), "cannot be read: CRC check failed"),
         (b"\0\0\x08\x03" + b"\xff" * 12, "the limit is"),
+        (b"\0\0\x08\x04\0\0\0\0" + b"\xff" * 12, "the limit is"),
     ],
 )
 def test_what_is_wrong_is_refused_with_the_name_of_the_file(write, content, message):

@@ -168,7 +168,7 @@ class CIFAR10(ArrayDataset):
             and images.dtype == np.uint8
             and images.shape[1:] == (_PIXELS,)
             and isinstance(labels, list)
-            and all(type(label) is int for label in labels)
+            and all(type(label) is int and label.bit_length() < 64 for label in labels)
         ):
             raise DataError(
                 f"not a batch of {type(self).__name__}: no `data` (n, {_PIXELS}) with its labels", place=place
@@ -196,9 +196,11 @@ class CIFAR10(ArrayDataset):
             names = entry.get(self.names_key) if isinstance(entry, dict) else None
         else:
             names = found.contents[meta].decode("latin-1").split()
-        if not isinstance(names, list) or len(names) != self.num_classes:
+        if not (
+            isinstance(names, list) and len(names) == self.num_classes and all(isinstance(name, str) for name in names)
+        ):
             raise DataError(f"it does not name {self.num_classes} classes", place=place)
-        return [str(name) for name in names]
+        return names
 
 
 class CIFAR100(CIFAR10):

@@ -23,6 +23,7 @@ MAX_BYTES = 1 << 32  # of values in one file; the largest public set (EMNIST byc
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _CHUNK = 1 << 24
+_MAX_DIMENSIONS = 64  # NumPy's own limit
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 
 
@@ -43,11 +44,12 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
         with _open(path) as stream:
             dtype, shape = _read_header(stream, path)
             size = math.prod(shape) * dtype.itemsize
+            extent = math.prod(max(length, 1) for length in shape) * dtype.itemsize  # NumPy bounds it beside a 0, too
             limit = MAX_BYTES
             if isinstance(stream, (gzip.GzipFile, lzma.LZMAFile)):
                 limit = min(limit, MAX_RATIO * path.stat().st_size + FREE_BYTES)
-            if size > limit:
-                raise DataError(f"the header announces {size} bytes; the limit is {limit}", place=path)
+            if extent > limit:
+                raise DataError(f"the header announces {extent} bytes; the limit is {limit}", place=path)
             values = _read_exactly(stream, size, path)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DataError(f"cannot be read: {error}", place=path, remedy="Get the file again") from error
@@ -104,7 +106,7 @@ def _open(path: Path) -> IO[bytes]:
 
 def _read_header(stream: IO[bytes], path: Path) -> tuple[np.dtype, tuple[int, ...]]:
     magic = stream.read(4)
-    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or not 0 < magic[3] <= _MAX_DIMENSIONS:
         raise DataError(f"not an IDX file: it begins with {magic.hex(' ') or 'nothing'}", place=path)
     num_dims = magic[3]
     sizes = stream.read(4 * num_dims)

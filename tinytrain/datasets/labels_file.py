@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _read(file: Path) -> Iterator[tuple[int, str, str]]:
             for line, row in (_csv_rows if file.suffix == ".csv" else _json_rows)(stream, file):
                 values = [row.get(key) for key in ("path", "label")]
                 if not all(isinstance(value, str) and value for value in values):
-                    raise DataError(f"`path` and `label` must be text; got {row!r}", place=f"{file}:{line}")
+                    raise DataError(f"`path` and `label` must be text; got {reprlib.repr(row)}", place=f"{file}:{line}")
                 yield line, str(values[0]), str(values[1])
     except UnicodeDecodeError as error:
         raise DataError(f"is not UTF-8: {error}", place=file) from error
@@ -109,8 +110,10 @@ def _json_rows(stream: Any, file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"is no JSON: {error}", place=f"{file}:{line}") from error
         if not isinstance(row, dict):
-            raise DataError(f"a line must be an object with `path` and `label`; got {row!r}", place=f"{file}:{line}")
+            raise DataError(
+                f"a line must be an object with `path` and `label`; got {reprlib.repr(row)}", place=f"{file}:{line}"
+            )
         yield line, row
