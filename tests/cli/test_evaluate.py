@@ -226,6 +226,14 @@ def test_a_run_in_training_is_not_calibrated(digits_run, capsys):
     assert "temperature" not in load_bundle(digits_run).extra
 
 
+BOTH = ["predict", "evaluate"]
+
+
+def with_loss(loss):
+    """Return the change of a bundle to a loss."""
+    return {"extra": {"data": {"dataset": "digits"}, "loss": loss}}
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, "hot", True, None])
 def test_a_temperature_that_is_none_is_refused(digits_run, tmp_path, capsys, temperature):
     bundle = load_bundle(digits_run)
@@ -236,3 +244,48 @@ def test_a_temperature_that_is_none_is_refused(digits_run, tmp_path, capsys, tem
     for command in (["evaluate"], ["predict", str(tmp_path / "digit.png")]):
         assert run([command[0], str(tmp_path / "w.safetensors"), *command[1:]]) == 3
         assert f"w.safetensors: the metadata is damaged: the temperature is {temperature!r}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("commands", "changes", "message"),
+    [
+        (BOTH, {"model": {"name": 5}}, "model.name: expected text, found 5. Put text"),
+        (BOTH, {"model": {"foo": 1}}, "model: expected either `name` or `layers`, found {foo: 1}"),
+        (BOTH, {"model": {"name": "cnn", "foo": 1}}, "model"),
+        (BOTH, {"model": 5}, "model: the metadata should have keys and values here, not 5"),
+        (BOTH, {"eval_transforms": 5}, "eval_transforms: the metadata should have a list here, not 5"),
+        (BOTH, {"eval_transforms": [5]}, "transforms.eval"),
+        (BOTH, {"class_names": 5}, "class_names: the metadata should have a list of names here, not 5"),
+        (BOTH, {"class_names": [1, 2]}, "class_names: the metadata should have a list of names here, not [1, 2]"),
+        (BOTH, {"class_names": []}, "class_names: the metadata should have a list of names here, not []"),
+        (BOTH, {"input_shape": [1, 8]}, "input_shape: the metadata should have three whole numbers from 1 here"),
+        (BOTH, {"version": 1}, "version: the metadata should have text here, not 1"),
+        (BOTH, {"extra": 5}, "extra: the metadata should have keys and values here, not 5"),
+        (BOTH, {"more": 5}, "more: unknown key of the metadata"),
+        (["evaluate"], {"extra": {}}, "data: this key is missing"),
+        (["evaluate"], {"extra": {"data": 5}}, "data: expected keys and values, found 5"),
+        (["evaluate"], {"extra": {"data": {"dataset": "digits"}, "seed": "x"}}, "seed: expected a whole number"),
+        (["evaluate"], with_loss(5), "train.loss: expected keys and values, found 5"),
+        (["evaluate"], with_loss({"name": "none"}), "train.loss.name: there is no loss called 'none'"),
+        (["evaluate"], with_loss({"name": "cross_entropy", "weight": [1.0]}), "train.loss: `weight` must be balanced"),
+    ],
+)
+def test_metadata_of_another_kind_are_told_with_their_key(digits_run, tmp_path, capsys, commands, changes, message):
+    bundle = load_bundle(digits_run)
+    vars(bundle).update(changes)
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    Digits(train=False)[0][0].save(tmp_path / "digit.png")
+    for command in commands:
+        paths = [str(tmp_path / "digit.png")] if command == "predict" else []
+        assert run([command, str(tmp_path / "w.safetensors"), *paths]) == 3
+        error = capsys.readouterr().err
+        assert error.splitlines()[-1].startswith(f"error: {tmp_path / 'w.safetensors'}: {message}")
+
+
+def test_a_loss_that_the_metadata_do_not_name_is_cross_entropy(digits_run, tmp_path, capsys):
+    bundle = load_bundle(digits_run)
+    del bundle.extra["loss"]
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    found, smoothed = (report(capsys, str(source)) for source in (tmp_path / "w.safetensors", digits_run))
+    assert found["top1"] == smoothed["top1"]
+    assert found["loss"] < smoothed["loss"]

@@ -12,12 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config.build import build_loader, build_loss, build_model, image_shape, load_data
+from tinytrain.config.build import (
+    build_loader,
+    build_loss,
+    build_model,
+    image_shape,
+    load_data,
+    with_class_weights,
+)
 from tinytrain.config.load import config_from_values
-from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
-from tinytrain.config.schema import Config
+from tinytrain.config.problems import placed
+from tinytrain.config.runs import blamed_on_weights, load_every_tensor, require_same_classes, temperature_in
+from tinytrain.config.schema import Config, LossSection
 from tinytrain.datasets import ImageFolder, read_image
 from tinytrain.datasets.catalog import SPLITS, MissingSplit, reads_folder
+from tinytrain.datasets.samples import labels_of
 from tinytrain.device import CPU, move, require
 from tinytrain.device import device as Device
 from tinytrain.errors import DataError, did_you_mean
@@ -142,19 +151,22 @@ def open_evaluation(
         WeightsError: the weights are missing, damaged, or do not fit the network.
         DataError: there is no such split, or it has other classes than the weights.
     """
-    loss, temperature = {"name": "cross_entropy"}, 1.0
+    loss, temperature = LossSection(), 1.0
     if config is None:
         bundle = load_bundle(source)
         weights: Mapping[str, np.ndarray] = bundle.weights
         known: _Known | None = _Known(bundle.class_names, bundle.input_shape[0])
-        loss, temperature = bundle.extra.get("loss", loss), temperature_in(bundle.extra, source)
-        values = {
-            "data": bundle.extra["data"],
-            "seed": bundle.extra["seed"],
+        temperature = temperature_in(bundle.extra, source)
+        values: dict[str, Any] = {
+            **{key: bundle.extra[key] for key in ("data", "seed") if key in bundle.extra},
             "model": bundle.model,
             "transforms": {"eval": bundle.eval_transforms},
         }
-        config = config_from_values(values, {(): os.fspath(source)})
+        if "loss" in bundle.extra:
+            values["train"] = {"loss": bundle.extra["loss"]}
+        with blamed_on_weights():
+            config = config_from_values(values, {(): os.fspath(source)})
+        loss = config.train.loss
     else:
         file = read_weights(source)
         described = description_in(file)
@@ -165,6 +177,9 @@ def open_evaluation(
     input_shape = image_shape(dataset)[-3:]  # of one view of an image
     model = build_model(config.model, num_classes=len(classes), input_shape=input_shape, origins=config.origins)
     load_every_tensor(model, weights, mapping, source)
+    with blamed_on_weights(), placed(("train", "loss"), config.origins):
+        weighted = with_class_weights(loss.arguments, labels_of(dataset), len(classes))
+        criterion = build_loss(loss.name, weighted).to(where)
     return Evaluation(
         source=os.fspath(source),
         config=config.model_copy(update={"device": str(where)}),  # images that stay on a device lie with the model
@@ -172,7 +187,7 @@ def open_evaluation(
         model=(model if augmentation is None else MeanOfViews(model)).to(where).eval(),
         dataset=dataset,
         class_names=classes,
-        loss=build_loss(loss["name"], {key: value for key, value in loss.items() if key != "name"}).to(where),
+        loss=criterion,
         temperature=temperature,
         device=where,
     )

@@ -12,7 +12,7 @@ from tinytrain.config.origins import Origins
 from tinytrain.config.overrides import apply_overrides
 from tinytrain.config.problems import explain
 from tinytrain.config.resolve import resolve
-from tinytrain.config.schema import Config
+from tinytrain.config.schema import Config, ModelSection, Section
 from tinytrain.config.yaml_source import read_yaml
 
 
@@ -49,3 +49,26 @@ def config_from_values(values: dict[str, Any], origins: Origins | None = None) -
         raise explain(error, Config, origins) from error
     config.origins.update(origins)
     return resolve(config)
+
+
+def model_from_values(values: dict[str, Any], origins: Origins) -> ModelSection:
+    """Return the `model` section that plain values describe, for which the rest of a config need not be known.
+
+    Args:
+        values: of the section.
+        origins: of the config that it stands in.
+
+    Raises:
+        ConfigError: a value is missing or of another type.
+    """
+    try:
+        return _ModelAlone.model_validate({"model": values}).model
+    except ValidationError as error:
+        raise explain(error, _ModelAlone, origins) from error
+
+
+class _ModelAlone(Section):
+    """A config of which no more is known than the network."""
+
+    model: ModelSection
+    """The network."""

@@ -11,8 +11,10 @@ from typing import Any
 from PIL import Image
 
 from tinytrain.config.build import build_model, image_shape, load_data
-from tinytrain.config.runs import load_every_tensor, require_same_classes, temperature_in
-from tinytrain.config.schema import Config, ModelSection
+from tinytrain.config.load import model_from_values
+from tinytrain.config.origins import Origins, place_of
+from tinytrain.config.runs import blamed_on_weights, load_every_tensor, require_same_classes, temperature_in
+from tinytrain.config.schema import Config
 from tinytrain.datasets.image_reading import read_image
 from tinytrain.device import device as Device
 from tinytrain.device import require
@@ -113,20 +115,24 @@ def load_classifier(
         bundle = load_bundle(source)
         weights, class_names, input_shape = bundle.weights, bundle.class_names, bundle.input_shape
         description = {"model": bundle.model, "eval_transforms": bundle.eval_transforms, "extra": bundle.extra}
-        section, steps = ModelSection.model_validate(bundle.model), bundle.eval_transforms
+        origins: Origins = {(): os.fspath(source)}
+        with blamed_on_weights():
+            section = model_from_values(bundle.model, origins)
+            transform = build_pipeline(bundle.eval_transforms, place=place_of(("transforms", "eval"), origins))
+            model = build_model(section, num_classes=len(class_names), input_shape=input_shape, origins=origins)
     else:
         file = read_weights(source)
         described = description_in(file)
-        weights, section = file.tensors, config.model
+        weights = file.tensors
         class_names, input_shape = _what_the_data_says(config)
         require_same_classes(config, class_names, None if described is None else described["class_names"])
-        steps = [{step.name: step.arguments} for step in config.transforms.eval]
-    model = build_model(section, num_classes=len(class_names), input_shape=input_shape)
+        transform = build_pipeline([{step.name: step.arguments} for step in config.transforms.eval])
+        model = build_model(config.model, num_classes=len(class_names), input_shape=input_shape)
     load_every_tensor(model, weights, mapping, source)
     where = require(device)
     return Classifier(
         model=model.eval().to(where),
-        transform=build_pipeline(steps),
+        transform=transform,
         class_names=class_names,
         input_shape=tuple(input_shape),
         device=where,

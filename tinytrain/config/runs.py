@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tinytrain.config.schema import Config
-from tinytrain.errors import DataError, StorageError, WeightsError
+from tinytrain.errors import ConfigError, DataError, StorageError, WeightsError
 from tinytrain.nn import Module
 from tinytrain.weights import load_weights
 
@@ -27,6 +28,15 @@ def read_document(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise StorageError(f"the file is damaged: {error}", place=path) from error
+
+
+@contextmanager
+def blamed_on_weights() -> Iterator[None]:
+    """Tell what is wrong with a config that came with weights as a fault of their file."""
+    try:
+        yield
+    except ConfigError as error:
+        raise WeightsError(error.reason, place=error.place, remedy=error.remedy) from error
 
 
 def temperature_in(extra: Mapping[str, Any], source: str | os.PathLike[str]) -> float:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,19 +76,16 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise WeightsError(
             "the file does not say which network it is for", place=path, remedy="Name a config with --config"
         )
-    try:
-        described["input_shape"] = tuple(described["input_shape"])
-        described["weights"] = {name: file.tensors[name] for name in described["weights"]}
-        return Bundle(**described)
-    except (TypeError, KeyError) as error:
-        raise WeightsError(f"the metadata is damaged: {error}", place=path) from error
+    described["input_shape"] = tuple(described["input_shape"])
+    described["weights"] = {name: file.tensors[name] for name in described["weights"]}
+    return Bundle(**described)
 
 
 def description_in(file: WeightsFile) -> dict[str, Any] | None:
     """Return what a file says of itself: the attributes of `Bundle` by name; None where the file is not one of ours.
 
     Raises:
-        WeightsError: it is damaged.
+        WeightsError: it is damaged, or an attribute is missing, unknown or of another kind.
     """
     if file.format != "safetensors" or _KEY not in file.entries:
         return None
@@ -98,6 +96,7 @@ def description_in(file: WeightsFile) -> dict[str, Any] | None:
         raise WeightsError(f"the metadata is damaged: {visible(str(error))}", place=file.path) from error
     if file.entries.get(_DIGEST) != _digest(file.entries[_KEY], weights):
         raise WeightsError("the file is damaged: its checksum is another", place=file.path)
+    _check(described, file.path)
     return described
 
 
@@ -112,6 +111,40 @@ def weights_sha256(state_dict: Mapping[str, Tensor]) -> str:
     for array in arrays_of(state_dict).values():
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _check(described: Mapping[str, Any], path: Path) -> None:
+    """Make sure that a description has the attributes of `Bundle`, each of its kind."""
+    required = _EXPECTED.keys() - {"version", "extra"}
+    for name in sorted(required - described.keys()):
+        raise WeightsError("this key of the metadata is missing", place=f"{path}: {name}")
+    for name, value in described.items():
+        if name not in _EXPECTED:
+            raise WeightsError("unknown key of the metadata", place=f"{path}: {visible(name)}")
+        words, is_so = _EXPECTED[name]
+        if not is_so(value):
+            raise WeightsError(
+                f"the metadata should have {words} here, not {reprlib.repr(value)}", place=f"{path}: {name}"
+            )
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is kind for item in value)
+
+
+_EXPECTED: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "weights": ("a list of names", lambda value: _is_list_of(str, value)),
+    "model": ("keys and values", lambda value: isinstance(value, dict)),
+    "class_names": ("a list of names", lambda value: _is_list_of(str, value) and bool(value)),
+    "eval_transforms": ("a list", lambda value: isinstance(value, list)),
+    "input_shape": (
+        "three whole numbers from 1",
+        lambda value: _is_list_of(int, value) and len(value) == 3 and min(value) >= 1,
+    ),
+    "version": ("text", lambda value: isinstance(value, str)),
+    "extra": ("keys and values", lambda value: isinstance(value, dict)),
+}
+"""What each attribute has to be, in words and as a test."""
 
 
 def _digest(description: str, weights: Mapping[str, np.ndarray]) -> str:
