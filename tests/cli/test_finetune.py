@@ -15,7 +15,7 @@ from tinytrain.config.finetune import build_finetuning
 from tinytrain.config.schema import plain_values
 from tinytrain.models import MODELS
 from tinytrain.models.pretrained import PretrainedWeights, find_pretrained
-from tinytrain.weights import load_bundle
+from tinytrain.weights import load_bundle, save_bundle
 
 CONFIG = """\
 name: small
@@ -225,3 +225,22 @@ def test_public_weights_bring_their_classes_and_preprocessing(tmp_path: Path, mo
     assert head[0] == tensors["classifier.1.bias"][daisy]
     assert (head[1:] < 0.5).all()  # their own first values, the file's are all near 1
     assert finetuning.warnings == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("ending", ["weight", "running_var"])
+def test_weights_that_are_not_finite_are_refused_by_name(folder: Path, tmp_path: Path, capsys, value, ending):
+    bundle = load_bundle(folder / "run")
+    name = next(name for name in bundle.weights if name.endswith(ending))
+    bundle.weights[name] = bundle.weights[name].copy()
+    bundle.weights[name].flat[1] = value
+    file = tmp_path / "w.safetensors"
+    save_bundle(file, bundle)
+    assert finetune(folder, tmp_path / "tuned", "--weights", str(file)) == 3
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        f"error: {file}: {name} has values that are infinite or no numbers. "
+        "Begin with other weights, or leave the tensor out with finetune.mapping"
+    )
+    assert not (tmp_path / "tuned").exists()
+    assert finetune(folder, tmp_path / "tuned", "--weights", str(file), f"finetune.mapping={{{name}: null}}") == 0

@@ -124,6 +124,23 @@ def test_spoiled_weights_are_never_saved(tmp_path: Path):
         run(e, tmp_path)
 
 
+@pytest.mark.parametrize("is_careful", [True, False])
+def test_weights_that_are_no_numbers_from_the_beginning_are_told_as_such(tmp_path: Path, monkeypatch: Any, is_careful):
+    begin = loop._Training.begin
+
+    def begin_so(training: Any, resume: bool, force: bool) -> None:
+        training.is_careful = is_careful  # as on a CPU or on a GPU
+        begin(training, resume, force)
+
+    monkeypatch.setattr(loop._Training, "begin", begin_so)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    nn.init.constant_(model[1].bias, float("nan"))
+    with pytest.raises(DivergenceError) as caught:
+        run(experiment(model), tmp_path)
+    assert str(caught.value) == "1.bias is not finite before the first step. Begin with other weights"
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_where_losses_are_looked_at_now_and_then_the_steps_are_repeated(tmp_path: Path, monkeypatch: Any):
     """As on a GPU, where waiting for every loss would cost more than it brings."""
     begin = loop._Training.begin

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from tinytrain import nn
 from tinytrain.config.build import assemble_experiment, build_model, check_experiment
 from tinytrain.config.load import config_from_values
@@ -13,7 +15,8 @@ from tinytrain.config.origins import OVERRIDE, flow, replace_origins
 from tinytrain.config.problems import placed
 from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.config.weights_source import PRETRAINED, Source, open_source
-from tinytrain.errors import UsageError
+from tinytrain.device import CPU, move
+from tinytrain.errors import UsageError, WeightsError
 from tinytrain.training import Experiment
 from tinytrain.training.ema import WeightAverage
 from tinytrain.training.freezing import Freezing
@@ -58,7 +61,7 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
 
     Raises:
         UsageError: neither says which weights.
-        WeightsError: they are missing, damaged, or nothing of them fits.
+        WeightsError: they are missing, damaged, not finite, or nothing of them fits.
         ConfigError: a prefix to freeze fits no parameter, or as of `build_experiment`.
     """
     weights = weights or config.finetune.weights or (PRETRAINED if config.model.pretrained else None)
@@ -82,6 +85,7 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
         keep_head=section.keep_head,
         mapping=section.mapping,
     )
+    _require_finite(model, matching, weights)
     if missing := [name for name in matching.missing if name not in head]:
         named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         warnings.append(f"not the head alone begins anew: {len(missing)} other tensors have no weights ({named})")
@@ -140,6 +144,18 @@ def head_of(section: ModelSection, model: nn.Module, num_classes: int, input_sha
         return {name for name in model.state_dict() if name.rpartition(".")[0] == owners[-1]} if owners else set()
     other = build_model(section, num_classes=num_classes + 1, input_shape=input_shape).state_dict()
     return {name for name, tensor in model.state_dict().items() if other[name].shape != tensor.shape}
+
+
+def _require_finite(model: nn.Module, matching: Matching, weights: str) -> None:
+    """Refuse weights of which the network got infinity or what is no number: nothing can be learned from them."""
+    state = model.state_dict()
+    for row in matching.of("loaded"):
+        if not np.isfinite(move(state[str(row.name)].array, CPU)).all():
+            raise WeightsError(
+                f"{row.source} has values that are infinite or no numbers",
+                place=weights,
+                remedy="Begin with other weights, or leave the tensor out with finetune.mapping",
+            )
 
 
 def _normalization(steps: Sequence[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,7 @@ class _Training:
         self.is_careful = e.device.type == "cpu"
         self.steps = Steps(e, events.message)
         self._told_skipped: set[Any] = set()
+        self._saved: Path | None = None
 
     def begin(self, resume: bool, force: bool) -> None:
         """Write the beginning of a run, or go back to its newest checkpoint."""
@@ -298,12 +300,14 @@ class _Training:
 
     def _save(self) -> None:
         """Save a checkpoint, unless the weights have gone wrong unnoticed."""
-        if first_not_finite(self.e) is not None:
+        wrong = first_not_finite(self.e)
+        if wrong is not None:
+            if self._saved is None:  # there are no steps to repeat, and no weights from before
+                raise DivergenceError(f"{wrong} is not finite before the first step", remedy="Begin with other weights")
             if not self.is_careful:
                 raise Suspicion
             raise DivergenceError(
-                f"{first_not_finite(self.e)} is not finite after epoch {self.progress.epoch + 1}, "
-                f"step {self.progress.batches}",
+                f"{wrong} is not finite after epoch {self.progress.epoch + 1}, step {self.progress.batches}",
                 remedy=f"{REMEDY}. {self._saved} has the weights from before",
             )
         self._saved = save_checkpoint(self.folder, self.e, self.progress)
