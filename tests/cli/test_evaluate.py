@@ -289,3 +289,15 @@ def test_a_loss_that_the_metadata_do_not_name_is_cross_entropy(digits_run, tmp_p
     found, smoothed = (report(capsys, str(source)) for source in (tmp_path / "w.safetensors", digits_run))
     assert found["top1"] == smoothed["top1"]
     assert found["loss"] < smoothed["loss"]
+
+
+def test_what_weights_without_numbers_give_is_null(digits_run, tmp_path, capsys):
+    bundle = load_bundle(digits_run)
+    name = next(iter(bundle.weights))
+    bundle.weights[name] = np.full_like(bundle.weights[name], np.nan)
+    save_bundle(tmp_path / "w.safetensors", bundle)
+    assert report(capsys, str(tmp_path / "w.safetensors"))["loss"] is None
+    Digits(train=False)[0][0].save(tmp_path / "digit.png")
+    assert run(["predict", str(tmp_path / "w.safetensors"), str(tmp_path / "digit.png"), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert [guess["probability"] for guess in found["top"]] == [None] * 5

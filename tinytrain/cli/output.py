@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -63,12 +64,21 @@ def all_overrides(overrides: list[str] | None, device: str | None) -> list[str]:
 
 
 def print_json(document: Any) -> None:
-    """Print a document on stdout."""
+    """Print a document on stdout; numbers that JSON has not, infinite ones and those that are none, become null."""
     import json
 
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_finite(document), indent=2, ensure_ascii=False, allow_nan=False)
     # Names of files that are not UTF-8 become escapes, which JSON reads back.
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode("utf-8") + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with None in place of floats that are not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(
