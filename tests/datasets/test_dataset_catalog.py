@@ -1,6 +1,7 @@
 """What a config can name, and the division into train, validation and test."""
 
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -143,3 +144,26 @@ def test_a_split_that_is_needed_and_not_there_is_named(tmp_path):
     (tmp_path / "train" / "a").mkdir(parents=True)
     with pytest.raises(DataError, match=r"there is no test split\. image_folder reads folders"):
         load_splits("image_folder", tmp_path, needed=["test"])
+
+
+@pytest.mark.parametrize(("fraction", "purpose"), [(0.1, "validation"), (0.9, "training")])
+def test_a_fraction_that_leaves_a_split_without_images_is_refused(tmp_path, fraction, purpose):
+    paint(tmp_path / "train", "abc")
+    with pytest.raises(DataError) as caught:
+        load_splits("image_folder", tmp_path, val_fraction=fraction)
+    assert str(caught.value) == (
+        f"{tmp_path}: data.val_fraction={fraction} of the 3 training images leaves none for {purpose}. "
+        "Set it to 0 to train without validation, or add images: a class of two has one for each"
+    )
+    splits = load_splits("image_folder", tmp_path, val_fraction=0)
+    assert (len(splits.train), splits.val) == (3, None)
+
+
+@pytest.mark.parametrize(("kind", "split"), [("train", "train"), ("t10k", "test")])
+def test_a_split_without_images_is_refused_by_name(tmp_path, kind, split):
+    for each in ("train", "t10k"):
+        count = 0 if each == kind else 4
+        (tmp_path / f"{each}-images-idx3-ubyte").write_bytes(encoded(np.zeros((count, 4, 4), np.uint8)))
+        (tmp_path / f"{each}-labels-idx1-ubyte").write_bytes(encoded(np.arange(count, dtype=np.uint8) % 2))
+    with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: the {split} split has no image$"):
+        load_splits("idx", tmp_path, classes=["a", "b"])

@@ -81,7 +81,7 @@ def load_splits(
 
     Raises:
         ConfigError: there is no dataset, or no class, of that name.
-        DataError: the data is missing or damaged, or the splits have different classes.
+        DataError: the data is missing or damaged, the splits have different classes, or one has no image.
     """
     build = DATASETS.find(name)
     load = functools.partial(build, root, download=download, **options)
@@ -108,8 +108,18 @@ def load_splits(
     )
     if train is not None and val is None and val_fraction > 0:
         kept, held_out = stratified_split(train.targets, val_fraction, seed)
+        for purpose, rest in (("validation", held_out), ("training", kept)):
+            if len(rest) == 0 < len(train):
+                raise DataError(
+                    f"data.val_fraction={val_fraction} of the {len(train)} training images leaves none for {purpose}",
+                    place=root or name,
+                    remedy="Set it to 0 to train without validation, or add images: a class of two has one for each",
+                )
         val = Subset(present["train"].with_transform(eval_transform), held_out.tolist())
         train = Subset(train, kept.tolist())
+    for split, part in (("train", train), ("val", val), ("test", test)):
+        if part is not None and len(part) == 0:
+            raise DataError(f"the {split} split has no image", place=root or name)
     return Splits(train, val, test, list(classes))
 
 
