@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tinytrain.config import load_config
-from tinytrain.errors import UsageError
+from tinytrain.errors import ConfigError, UsageError
 from tinytrain.sweep.plan import Range, overrides_of, read_axis, read_plan
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs/digits.yaml"
@@ -90,9 +90,42 @@ def test_chance_stays_within_its_ranges_and_repeats_itself():
         (["model.norm=batch,none", "model.norm=batch"], {}, "model.norm is given twice. Keep one of the two"),
         (["model.norm="], {}, "model.norm: there is no value. As in train.optimizer.lr=0.1,0.03"),
         (["model.norm"], {}, "expected KEY=VALUE, found 'model.norm'"),
+        (["model.dropout=0..1e999"], {"trials": 2}, "model.dropout: the range 0..1e999 has no finite width"),
+        (["model.dropout=-1e308..1e308"], {"trials": 2}, "the range -1e308..1e308 has no finite width"),
+        (["model.dropout=0..0.5"], {"trials": 10**7}, "these are 10,000,000 trials; 100,000 are the most. Lower --tr"),
+        (
+            ["model.dropout=0..0.5"],
+            {"trials": 10**5, "num_seeds": 2},
+            "these are 200,000 trials; 100,000 are the most. Lower --trials, or lower --seeds",
+        ),
+        (
+            ["model.norm=batch,none"],
+            {"num_seeds": 10**11},
+            "these are 200,000,000,000 trials; 100,000 are the most. Give fewer values, or lower --seeds",
+        ),
     ],
 )
 def test_what_is_no_plan_is_refused(changes, options, message):
     with pytest.raises(UsageError) as caught:
         plan(*changes, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("seed", "message"),
+    [
+        ("abc", "override: seed: expected a whole number, found 'abc'"),
+        ("-1", "override: seed: expected a number of at least 0, found -1"),
+        (str(2**63 - 1), f"override seed: {2**63} does not fit in 64 bits"),
+    ],
+)
+def test_a_seed_is_checked_as_in_any_config(seed, message):
+    with pytest.raises(ConfigError) as caught:
+        plan("model.norm=batch,none", f"seed={seed}", num_seeds=2)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_search_by_chance_counts_its_trials_and_not_the_combinations():
+    values = [",".join(str(1 + i) for i in range(count)) for count in (400, 399)]
+    found = plan(f"train.epochs={values[0]}", f"data.batch_size={values[1]}", search="random", trials=3)
+    assert len(found.points()) == 3

@@ -12,8 +12,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tinytrain.config import Config, load_config
+from tinytrain.config.load import config_from_values
 from tinytrain.config.origins import flow
-from tinytrain.config.overrides import parse_override
+from tinytrain.config.overrides import apply_overrides, parse_override
+from tinytrain.config.schema import plain_values
 from tinytrain.errors import UsageError
 
 Search = Literal["grid", "random", "tpe"]
@@ -131,6 +133,7 @@ def read_plan(
 
     Raises:
         UsageError: the parts do not go together.
+        ConfigError: the seed, or the last of several, is none.
     """
     axes: dict[str, Axis] = {}
     fixed: list[str] = []
@@ -162,20 +165,24 @@ def read_plan(
         raise UsageError(f"a {search} search goes on until it is told to stop", remedy="Say how many with --trials N")
     if search == "tpe" and num_seeds > 1:
         raise UsageError("--seeds repeats points of a plan; tpe chooses each point by the scores before")
-    seed = next((int(each.partition("=")[2]) for each in fixed if each.startswith("seed=")), config.seed)
+    points = trials if trials is not None else math.prod(len(axis) for axis in axes.values() if isinstance(axis, list))
+    if (count := points * num_seeds) > MAX_TRIALS:
+        remedy = "Give fewer values" if trials is None else "Lower --trials"
+        raise UsageError(
+            f"these are {count:,} trials; {MAX_TRIALS:,} are the most",
+            remedy=remedy if num_seeds == 1 else f"{remedy}, or lower --seeds",
+        )
+    first = _seed_of(config, [each for each in fixed if each.startswith("seed=")])
+    _seed_of(config, [f"seed={first + num_seeds - 1}"])
     fixed = [each for each in fixed if not each.startswith("seed=")]
-    plan = Plan(axes, fixed, search, trials, list(range(seed, seed + num_seeds)), prune)
-    count = trials if search == "tpe" else math.prod(len(axis) for axis in axes.values() if isinstance(axis, list))
-    if (count or 0) * num_seeds > MAX_TRIALS:
-        raise UsageError(f"these are {count:,} trials; {MAX_TRIALS:,} are the most", remedy="Give fewer values")
-    return plan
+    return Plan(axes, fixed, search, trials, list(range(first, first + num_seeds)), prune)
 
 
 def read_axis(change: str) -> tuple[str, Axis]:
     """Return the key and the values, or the range, of `KEY=...`.
 
     Raises:
-        UsageError: it is not of that form, or a range is empty.
+        UsageError: it is not of that form, or a range is empty or without end.
     """
     key, _, text = change.partition("=")
     match = _RANGE.fullmatch(text.strip())
@@ -184,12 +191,22 @@ def read_axis(change: str) -> tuple[str, Axis]:
         if not values:
             raise UsageError(f"{key}: there is no value", remedy="As in train.optimizer.lr=0.1,0.03")
         return key, values
-    low, high = (int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part) for part in match.groups()[:2])
+    parts = match.groups()[:2]
+    if not math.isfinite(float(parts[1]) - float(parts[0])):
+        raise UsageError(f"{key}: the range {text} has no finite width")
+    low, high = (int(part) if re.fullmatch(r"[-+]?\d+", part) else float(part) for part in parts)
     if low >= high:
         raise UsageError(f"{key}: the range {text} is empty", remedy="Give the lower end first")
     if match[3] and low <= 0:
         raise UsageError(f"{key}: a range of factors must be above 0; {text} begins at {low}")
     return key, Range(low, high, bool(match[3]))
+
+
+def _seed_of(config: Config, overrides: Sequence[str]) -> int:
+    """Return the seed of a config with overrides, checked as the schema does."""
+    values, origins = plain_values(config), dict(config.origins)
+    apply_overrides(values, origins, overrides)
+    return config_from_values(values, origins).seed
 
 
 def check_points(path: Any, plan: Plan) -> None:
