@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from tinytrain.cli.main import run
+from tinytrain.sweep.plan import Plan
+from tinytrain.sweep.study import SweepStudy
 
 pytest.importorskip("optuna")
 pytest.importorskip("filelock")
@@ -109,6 +111,19 @@ def test_trials_are_ordinary_runs_with_a_table_and_a_picture(tmp_path, capsys):
     assert {row["model.norm"] for row in rows} == {"batch", "none"}
     assert Image.open(tmp_path / "parallel.png").width > 400
     assert "Mean over seeds" in (tmp_path / "sweep.html").read_text()
+
+
+def test_a_trial_that_ends_while_another_process_looks_for_one_is_not_taken_over(tmp_path, monkeypatch):
+    plan = Plan({"model.norm": ["batch", "none"]}, [], "grid", None, [0], False)
+    ours, theirs = (SweepStudy(tmp_path, plan, {}, higher_is_better=True) for _ in range(2))
+    with theirs.claimed() as claim:
+        seen = ours.study.get_trials()
+        theirs.finish(claim, 0.5, {})
+    monkeypatch.setattr(ours.study, "get_trials", lambda **options: seen)
+    with ours.claimed() as claim:
+        assert (claim.trial.number, claim.is_taken_over) == (1, False)
+        ours.finish(claim, 0.25, {})
+    assert [(row.state, row.value) for row in theirs.rows()] == [("complete", 0.5), ("complete", 0.25)]
 
 
 def test_hopeless_runs_are_given_up(tmp_path, capsys):

@@ -181,10 +181,15 @@ class SweepStudy:
         for frozen in trials:
             if frozen.state == states.RUNNING:
                 lock = _file_lock(self.folder / "trials" / f"{frozen.number:04d}.lock")
-                with contextlib.suppress(TimeoutError):
+                try:
                     lock.acquire(timeout=0)
-                    trial = self._optuna.trial.Trial(self.study, frozen._trial_id)
-                    return Claim(trial, self._suggest(trial), self.run_folder(trial.number), True), lock
+                except TimeoutError:
+                    continue
+                if self._storage.get_trial(frozen._trial_id).state != states.RUNNING:
+                    lock.release()  # its process came to the end of it since we looked
+                    continue
+                trial = self._optuna.trial.Trial(self.study, frozen._trial_id)
+                return Claim(trial, self._suggest(trial), self.run_folder(trial.number), True), lock
         is_waiting = any(frozen.state == states.WAITING for frozen in trials)
         if not is_waiting and (self.plan.search != "tpe" or len(trials) >= (self.plan.trials or 0)):
             return None, None
