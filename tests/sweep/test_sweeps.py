@@ -126,6 +126,34 @@ def test_a_trial_that_ends_while_another_process_looks_for_one_is_not_taken_over
     assert [(row.state, row.value) for row in theirs.rows()] == [("complete", 0.5), ("complete", 0.25)]
 
 
+@pytest.fixture
+def photos(tmp_path):
+    """A config of eight photos in two classes, and the folder that it reads."""
+    for split in ("train", "val"):
+        for name, colour in (("light", 200), ("dark", 50)):
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for i in range(4):
+                Image.new("RGB", (8, 8), (colour, colour, colour + i)).save(folder / f"{i}.png")
+    config = tmp_path / "photos.yaml"
+    config.write_text(
+        f"data: {{dataset: image_folder, root: '{tmp_path / 'photos'}', on_error: skip}}\n"
+        "model: {layers: [Flatten, {Linear: {out_features: 2}}]}\ntransforms: {train: [ToTensor], eval: [ToTensor]}\n"
+        "train: {epochs: 1, optimizer: {name: sgd, lr: 0.01}}\n"
+    )
+    return config
+
+
+def test_what_a_training_says_is_told_with_the_number_of_its_trial(photos, tmp_path, capsys):
+    (tmp_path / "photos/train/dark/1.png").write_bytes(b"nothing")
+    rates = "train.optimizer.lr=0.01,0.1"
+    assert run(["sweep", str(photos), rates, "--sweep-dir", str(tmp_path / "sweep")]) == 0
+    error = capsys.readouterr().err
+    for number in (0, 1):
+        assert re.search(rf"^trial {number}: left out: .*dark/1\.png: cannot be read as an image", error, re.MULTILINE)
+    assert len(re.findall(r"^val: loss", error, re.MULTILINE)) == 2
+
+
 def test_hopeless_runs_are_given_up(tmp_path, capsys):
     # After four good runs those that cannot learn fall behind at once.
     rates = "train.optimizer.lr=0.1,0.09,0.08,0.07,1e-9,1e-10"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from tinytrain.config import Config, load_config
@@ -14,13 +13,14 @@ from tinytrain.sweep.plan import Plan, overrides_of
 from tinytrain.sweep.study import Claim, SweepStudy
 from tinytrain.training import DivergenceError, EpochResult, Events, Experiment, RunFolder, RunResult, Scores, train
 from tinytrain.training.selection import Metric
+from tinytrain.training.writers import Several
 
 
 class _PrunedError(TinytrainError):
     """The run is worse than most others were at the same epoch."""
 
 
-class _Reporter(Events):
+class _Reporter(Several):
     """Tells the study of every epoch's score, and the screen of everything.
 
     Args:
@@ -31,28 +31,21 @@ class _Reporter(Events):
     """
 
     def __init__(self, claim: Claim, metric: Metric, prune: bool, screen: Events):
-        self._claim, self._metric, self._prune, self._screen = claim, metric, prune, screen
-
-    def begin(self, run_dir: Path, epochs: int, first_epoch: int, steps_per_epoch: int) -> None:
-        """Pass on."""
-        self._screen.begin(run_dir, epochs, first_epoch, steps_per_epoch)
+        super().__init__([screen])
+        self._claim, self._metric, self._prune = claim, metric, prune
 
     def epoch(self, result: EpochResult) -> None:
         """Report an epoch's validation score."""
-        self._screen.epoch(result)
+        super().epoch(result)
         if result.val is None:
             return
         self._claim.trial.report(score(result.val, self._metric), result.epoch)
         if self._prune and self._claim.trial.should_prune():
             raise _PrunedError(f"pruned after epoch {result.epoch}")
 
-    def batch(self, epoch: int, step: int, images: int, loss: float | None, lr: float) -> None:
-        """Pass on."""
-        self._screen.batch(epoch, step, images, loss, lr)
-
-    def pause(self, epoch: int, step: int) -> None:
-        """Pass on."""
-        self._screen.pause(epoch, step)
+    def message(self, text: str) -> None:
+        """Pass on, with the number of the trial."""
+        super().message(f"trial {self._claim.trial.number}: {text}")
 
 
 def score(scores: Scores, metric: Metric) -> float:
