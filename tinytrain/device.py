@@ -246,6 +246,11 @@ def memory_problem(error: BaseException) -> str | None:
     return _memory_problem(cupy(), error) if "cupy" in sys.modules else None
 
 
+def memory_message(error: MemoryError) -> str:
+    """Return that there is too little memory, on a GPU with what is held there."""
+    return memory_problem(error) or f"there is not enough memory{f': {error}' if str(error) else ''}"
+
+
 def _import_cublas() -> ModuleType:
     return importlib.import_module("cupy_backends.cuda.libs.cublas")
 

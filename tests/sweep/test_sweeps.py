@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tinytrain.cli.main import run
+from tinytrain.sweep import runner
 from tinytrain.sweep.plan import Plan
 from tinytrain.sweep.study import SweepStudy
 
@@ -177,6 +178,56 @@ def test_a_run_that_diverges_is_a_failed_trial_and_the_rest_go_on(tmp_path, caps
     found = sweep(tmp_path, *SMALL, "train.epochs=1", "train.optimizer.lr=1e18,0.1", "model.norm=none", capsys=capsys)
     assert {trial["number"]: trial["state"] for trial in found["trials"]} == {0: "failed", 1: "complete"}
     assert "the loss is" in found["trials"][1]["result"]["error"]
+
+
+def test_a_trial_that_cannot_be_built_is_a_failed_one_and_the_rest_go_on(photos, tmp_path, capsys):
+    steps = "transforms.train=[{Resize: {size: 0}}, ToTensor],[ToTensor],[ToTensor, RandomHorizontalFlip]"
+    command = ["sweep", str(photos), steps, "--sweep-dir", str(tmp_path / "sweep"), "--json"]
+    assert run(command) == 0
+    captured = capsys.readouterr()
+    trials = {trial["number"]: trial for trial in json.loads(captured.out)["trials"]}
+    assert [trials[number]["state"] for number in range(3)] == ["failed", "complete", "complete"]
+    reason = trials[0]["result"]["error"]
+    assert reason.startswith("override: transforms.train")
+    assert "size" in reason
+    assert f"trial 0: failed: {reason}\n" in captured.err
+    assert run(command) == 0
+    assert "trial" not in capsys.readouterr().err, "what failed is not tried again"
+
+
+def test_a_search_by_scores_passes_over_what_cannot_be_built(photos, tmp_path, capsys):
+    photos.write_text(photos.read_text().replace("layers: [Flatten, {Linear: {out_features: 2}}]", "name: cnn"))
+    arguments = ["model.widths=[4]", "model.strides=[2]", "model.dropout=-0.5..0.5", "--search", "tpe", "--trials", "4"]
+    assert run(["sweep", str(photos), *arguments, "--sweep-dir", str(tmp_path / "sweep"), "--json"]) == 0
+    trials = json.loads(capsys.readouterr().out)["trials"]
+    assert {trial["state"] for trial in trials} <= {"failed", "complete"}
+    assert [trial["point"]["model.dropout"] < 0 for trial in trials] == [trial["state"] == "failed" for trial in trials]
+
+
+def test_what_no_trial_can_do_without_ends_the_sweep_until_it_is_there(photos, tmp_path, capsys):
+    command = ["sweep", str(photos), "train.optimizer.lr=0.01,0.1", "--sweep-dir", str(tmp_path / "sweep"), "--json"]
+    (tmp_path / "photos").rename(tmp_path / "elsewhere")
+    assert run(command) == 3
+    error = capsys.readouterr().err
+    assert f"error: {tmp_path / 'photos'}: there is no such folder. Check data.root\n" in error
+    assert "failed" not in error
+    (tmp_path / "elsewhere").rename(tmp_path / "photos")
+    assert run(command) == 0
+    assert [trial["state"] for trial in json.loads(capsys.readouterr().out)["trials"]] == ["complete"] * 2
+
+
+def test_a_trial_that_memory_does_not_suffice_for_is_a_failed_one(photos, tmp_path, capsys, monkeypatch):
+    def train(experiment, *arguments, **options):
+        if experiment.train.batch_size == 64:
+            raise MemoryError
+        return runner_train(experiment, *arguments, **options)
+
+    runner_train = runner.train
+    monkeypatch.setattr(runner, "train", train)
+    assert run(["sweep", str(photos), "data.batch_size=64,2", "--sweep-dir", str(tmp_path / "sweep"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert [trial["state"] for trial in json.loads(captured.out)["trials"]] == ["complete", "failed"]
+    assert "trial 0: failed: there is not enough memory\n" in captured.err
 
 
 def test_another_command_does_not_get_into_a_sweep(tmp_path, capsys):

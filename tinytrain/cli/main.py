@@ -142,7 +142,9 @@ def run(arguments: Sequence[str]) -> int:
             _let_go_of_stdout()
         return _fail(_describe(error), StorageError.exit_code, debug)
     except MemoryError as error:
-        return _fail(_describe_memory(error), StorageError.exit_code, debug)
+        from tinytrain.device import memory_message
+
+        return _fail(memory_message(error), StorageError.exit_code, debug)
     except Interrupted as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -182,13 +184,6 @@ def _describe(error: OSError) -> str:
     reason = error.strerror or str(error)
     place = error.filename2 or error.filename
     return reason if place is None else f"{os.fsdecode(place)}: {reason}"
-
-
-def _describe_memory(error: MemoryError) -> str:
-    """Return that there is too little memory, on a GPU with what is held there."""
-    from tinytrain.device import memory_problem
-
-    return memory_problem(error) or f"there is not enough memory{f': {error}' if str(error) else ''}"
 
 
 def _has_no_reader() -> bool:

@@ -88,14 +88,16 @@ class Plan:
             combinations = [dict(zip(self.axes, values, strict=True)) for values in itertools.product(*lists)]
         else:
             rng = np.random.default_rng(self.seeds[0])
-            combinations = [
-                {
-                    key: axis.draw(rng) if isinstance(axis, Range) else axis[int(rng.integers(len(axis)))]
-                    for key, axis in self.axes.items()
-                }
-                for _ in range(self.trials or 0)
-            ]
+            combinations = [self.draw(rng) for _ in range(self.trials or 0)]
         return [{**point, "seed": seed} for point in combinations for seed in self.seeds]
+
+    def draw(self, rng: np.random.Generator) -> Point:
+        """Return a point by chance, with the first seed."""
+        point = {
+            key: axis.draw(rng) if isinstance(axis, Range) else axis[int(rng.integers(len(axis)))]
+            for key, axis in self.axes.items()
+        }
+        return {**point, "seed": self.seeds[0]}
 
     def document(self) -> dict[str, Any]:
         """Return the plan in plain values, by which the same command is known again."""

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.config import Config, load_config
+import numpy as np
+
+from tinytrain.config import load_config
 from tinytrain.config.build import build_experiment
-from tinytrain.errors import ConfigError, TinytrainError
-from tinytrain.sweep.plan import Plan, overrides_of
+from tinytrain.device import memory_message
+from tinytrain.errors import ConfigError, DataError, TinytrainError, WeightsError
+from tinytrain.sweep.plan import Plan, Point, overrides_of
 from tinytrain.sweep.study import Claim, SweepStudy
 from tinytrain.training import DivergenceError, EpochResult, Events, Experiment, RunFolder, RunResult, Scores, train
 from tinytrain.training.selection import Metric
 from tinytrain.training.writers import Several
+
+MAX_OTHERS = 20
+"""So many other points are tried before an error is taken for one of them all."""
+
+_UNBUILT = (ConfigError, DataError, WeightsError, MemoryError)
+"""What ends a sweep where no point can be built, and a trial where others can."""
+
+_UNTRAINED = (DivergenceError, ConfigError, WeightsError, MemoryError)
+"""What ends a trial that was begun; damaged data are to be mended, and the trial goes on."""
 
 
 class _PrunedError(TinytrainError):
@@ -66,6 +80,8 @@ def run_trials(
 ) -> None:
     """Train trials until there is none left to begin.
 
+    A trial that cannot be built is noted as failed, and the next begins, unless it seems that no other could be built.
+
     Args:
         study: the record of the sweep.
         plan: what is tried.
@@ -73,48 +89,79 @@ def run_trials(
         device: instead of the config's.
         screen: is told of epochs and of how each trial ended.
         finish: makes of a run's result what `tinytrain train` does: pictures and the page.
+
+    Raises:
+        TinytrainError: no trial can be built; or one cannot go on, for a reason that is not in its point.
     """
     while True:
         with study.claimed() as claim:
             if claim is None:
                 return
-            overrides = [*overrides_of(plan, claim.point), *([] if device is None else [f"device={device}"])]
             again = ", going on" if claim.is_taken_over else ""
             shown = " ".join(each for each in overrides_of(plan, claim.point) if each not in plan.fixed)
             screen.message(f"trial {claim.trial.number}: {shown}{again}")
-            _run(study, claim, load_config(path, overrides), plan.prune, screen, finish)
+            _run(study, plan, claim, functools.partial(_build, path, plan, device), screen, finish)
 
 
 def _run(
     study: SweepStudy,
+    plan: Plan,
     claim: Claim,
-    config: Config,
-    prune: bool,
+    build: Callable[[Point], tuple[Experiment, Metric]],
     screen: Events,
     finish: Callable[[Experiment, RunResult], None],
 ) -> None:
-    number, metric = claim.trial.number, config.train.best_metric
+    number = claim.trial.number
     try:
-        experiment = build_experiment(config)
-        if experiment.val is None:
-            raise ConfigError(
-                "a sweep is judged by a validation set, and there is none", remedy="Set data.val_fraction"
-            )
+        experiment, metric = build(claim.point)
+    except _UNBUILT as error:
+        if not _is_its_own(study, plan, claim, build):
+            raise
+        _fail(study, claim, error, screen)
+        return
+    try:
         claim.run.mkdir(parents=True, exist_ok=True)
-        reporter = _Reporter(claim, metric, prune, screen)
+        reporter = _Reporter(claim, metric, plan.prune, screen)
         result = train(experiment, RunFolder(claim.run), events=reporter, resume=claim.is_taken_over)
     except _PrunedError as pruned:
         study.give_up(claim, {"error": pruned.reason}, pruned=True)
         screen.message(f"trial {number}: {pruned.reason}")
         return
-    except DivergenceError as error:
-        study.give_up(claim, {"error": error.reason}, pruned=False)
-        screen.message(f"trial {number}: failed: {error.reason}")
+    except _UNTRAINED as error:
+        _fail(study, claim, error, screen)
         return
     finish(experiment, result)
     assert result.val is not None
     study.finish(claim, score(result.val, metric), result_of(result))
     screen.message(f"trial {number}: validation {metric} {score(result.val, metric):.4f}")
+
+
+def _build(path: str | os.PathLike[str], plan: Plan, device: str | None, point: Point) -> tuple[Experiment, Metric]:
+    """Return what a point trains, and what it is judged by."""
+    config = load_config(path, [*overrides_of(plan, point), *([] if device is None else [f"device={device}"])])
+    experiment = build_experiment(config)
+    if experiment.val is None:
+        raise ConfigError("a sweep is judged by a validation set, and there is none", remedy="Set data.val_fraction")
+    return experiment, config.train.best_metric
+
+
+def _is_its_own(study: SweepStudy, plan: Plan, claim: Claim, build: Callable[[Point], object]) -> bool:
+    """Return whether a trial cannot be built by its point: one that was trained, or one by chance, still can."""
+    rng = np.random.default_rng(0)
+    trained = [row.point for row in study.rows() if row.state == "complete"][-1:]
+    for point in [*trained, *(plan.draw(rng) for _ in range(MAX_OTHERS))]:
+        if point != claim.point:
+            with contextlib.suppress(*_UNBUILT):
+                build(point)
+                return True
+    return False
+
+
+def _fail(study: SweepStudy, claim: Claim, error: Exception, screen: Events) -> None:
+    """Note that a trial failed, and say why."""
+    reason = memory_message(error) if isinstance(error, MemoryError) else str(error)
+    study.give_up(claim, {"error": reason}, pruned=False)
+    screen.message(f"trial {claim.trial.number}: failed: {reason}")
 
 
 def result_of(result: RunResult) -> dict[str, Any]:
