@@ -127,7 +127,17 @@ def test_what_cannot_be_compared_is_refused(runs, tmp_path, capsys, names, messa
     assert not (tmp_path / "c").exists()
 
 
-@pytest.mark.parametrize(("name", "text"), [("summary.json", "{"), ("metrics.csv", "epoch,lr\n1,fast\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("summary.json", "{"),
+        ("metrics.csv", "epoch,lr\n1,fast\n"),
+        ("metrics.csv", "epoch,lr\n1,0.1,0.2\n"),
+        ("metrics.csv", "epoch,lr\n1\n"),
+        ("metrics.csv", "epoch,lr\n1," + "1" * 200_000 + "\n"),
+    ],
+    ids=["cut off", "no number", "a cell too many", "a cell too few", "a cell without end"],
+)
 def test_a_damaged_file_is_told_by_name(runs, tmp_path, capsys, name, text):
     shutil.copytree(runs[0], tmp_path / "run")
     (tmp_path / "run" / name).write_text(text)

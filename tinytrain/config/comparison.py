@@ -202,12 +202,15 @@ def _read(path: Path, name: str) -> tuple[Entry, Module]:
 
 def _epochs(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `metrics.csv`, None where a cell is empty."""
+    epochs = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return [
-                {key: float(value) if value else None for key, value in row.items()} for row in csv.DictReader(file)
-            ]
-    except ValueError as error:
+            for row in (reader := csv.DictReader(file)):
+                if None in row or None in row.values():
+                    raise ValueError(f"line {reader.line_num} has another number of cells than the header")
+                epochs.append({key: float(value) if value else None for key, value in row.items()})
+        return epochs
+    except (ValueError, csv.Error) as error:
         raise StorageError(f"the file is damaged: {error}", place=path) from error
 
 
