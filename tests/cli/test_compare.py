@@ -83,6 +83,48 @@ def test_people_see_a_table(runs, tmp_path, capsys):
     assert f"page and pictures in {tmp_path / 'c'}" in text
 
 
+def test_validation_images_of_other_seeds_are_not_paired(runs, tmp_path, capsys):
+    command = ["compare", *map(str, runs), "--split", "val", "--no-measure", "--output", str(tmp_path / "c"), "--json"]
+    assert run(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["first"], each["second"]) for each in found["differences"]] == [("separable", "standard")]
+    assert found["notes"] == [
+        f"{first} and again were judged by different images: no paired test. The seed may choose them; use --split test"
+        for first in ("separable", "standard")
+    ]
+
+
+def test_images_of_other_folders_are_not_paired(tmp_path, capsys):
+    for folder in ("one", "other"):
+        for split in ("train", "test"):
+            for name, colour in (("light", 200), ("dark", 50)):
+                (tmp_path / folder / split / name).mkdir(parents=True)
+                Image.new("RGB", (8, 8), (colour, colour, colour)).save(tmp_path / folder / split / name / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "one")
+    config = tmp_path / "c.yaml"
+    config.write_text(
+        "data: {dataset: image_folder, val_fraction: 0}\nmodel: {layers: [Flatten, {Linear: {out_features: 2}}]}\n"
+        "train: {epochs: 1, optimizer: {name: sgd, lr: 0.01}}\n"
+    )
+    runs = [str(tmp_path / f"run-{name}") for name in ("one", "other", "link")]
+    for path in runs:
+        root = tmp_path / path.rpartition("-")[2]
+        assert run(["train", str(config), f"data.root={root}", "--run-dir", path]) == 0
+    capsys.readouterr()
+    command = ["compare", *runs, "--no-measure", "--json", "--output"]
+    assert run([*command, str(tmp_path / "own")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["first"], each["second"]) for each in found["differences"]] == [("run-one", "run-link")]
+    assert found["notes"] == [
+        f"{pair} were judged by different images: no paired test. Name one folder for both with --data DIR"
+        for pair in ("run-one and run-other", "run-other and run-link")
+    ]
+    assert run([*command, str(tmp_path / "same"), "--data", str(tmp_path / "other")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["differences"]) == 3
+    assert found["notes"] == []
+
+
 def test_runs_whose_data_are_gone_are_compared_by_their_summaries(tmp_path, capsys):
     for split in ("train", "val"):
         for name, colour in (("light", 200), ("dark", 50)):

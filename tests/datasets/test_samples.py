@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tinytrain.datasets import ArrayDataset, ImageFolder
-from tinytrain.datasets.samples import labels_of, sample_name, transform_of, untransformed
+from tinytrain.datasets.samples import identity_of, labels_of, sample_name, transform_of, untransformed
 from tinytrain.ops.creation import tensor
 from tinytrain.transforms import ToTensor
 from tinytrain.utils.data import Subset
@@ -42,6 +42,14 @@ def test_the_transform_is_that_of_the_set_below(nested: Subset):
 
 def test_images_in_memory_are_called_by_their_number_in_the_set(nested: Subset):
     assert [sample_name(nested, i) for i in range(2)] == ["number 3", "number 1"]
+
+
+def test_images_in_memory_are_known_by_their_pixels(nested: Subset):
+    images = np.arange(4, dtype=np.uint8).reshape(4, 1, 1)
+    again = ArrayDataset(images[[3, 1]], [1, 0], "abc")
+    assert identity_of(nested) == identity_of(again)
+    others = [images[[1, 3]], images[[3]], images[[3, 1]].reshape(1, 2, 1), images[[3, 2]]]
+    assert len({identity_of(ArrayDataset(each, [0] * len(each), "abc")) for each in [*others, images[[3, 1]]]}) == 5
 
 
 def test_files_are_called_by_their_path_below_the_root(tmp_path: Path):

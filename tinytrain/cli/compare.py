@@ -93,7 +93,8 @@ def _report(found: Comparison, runs: list[Path]) -> ComparisonReport:
             for (a, b), d in found.differences.items()
         ]
         tests = (header, rows)
-    same_images = f"{found.entries[0].count} images" if found.entries[0].count else "images"
+    counts = {entry.count for entry in found.entries}
+    same_images = f"{found.entries[0].count} images" if len(counts) == 1 and counts != {0} else "images"
     return ComparisonReport(
         runs=[vars(entry) for entry in found.entries],
         header=HEADER,

@@ -20,6 +20,7 @@ from tinytrain.config.origins import KeyPath, dotted
 from tinytrain.config.prediction import load_classifier
 from tinytrain.config.runs import read_document
 from tinytrain.config.schema import plain_values
+from tinytrain.datasets.samples import identity_of
 from tinytrain.device import device as Device
 from tinytrain.device import require
 from tinytrain.errors import DataError, StorageError, UsageError
@@ -56,6 +57,7 @@ class Entry:
         train_seconds: of the run.
         right: (n,) whether each image was classified right.
         labels: (n,) what the images are.
+        images: which images they are, as a digest, and the names of their classes.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Entry:
     images_per_second: float | None = None
     right: np.ndarray | None = None
     labels: np.ndarray | None = None
+    images: tuple[str, list[str]] | None = None
 
 
 @dataclass
@@ -102,7 +105,7 @@ class Comparison:
 
     def document(self) -> dict[str, Any]:
         """Return everything as `compare --json` prints it."""
-        hidden = {"right", "labels", "config", "epochs", "path"}
+        hidden = {"right", "labels", "images", "config", "epochs", "path"}
         return {
             "split": self.split,
             "device": self.device,
@@ -218,6 +221,7 @@ def _judge(entry: Entry, evaluation: Evaluation) -> None:
     judged = evaluation.judge()
     entry.right = judged.logits.argmax(axis=1) == judged.labels
     entry.labels, entry.count = judged.labels, len(judged.labels)
+    entry.images = identity_of(evaluation.dataset), evaluation.class_names
     entry.top1 = float(entry.right.mean())
     entry.interval = wilson_interval(int(entry.right.sum()), entry.count)
 
@@ -246,10 +250,15 @@ def _tell_apart(found: Comparison) -> None:
     for a, b in itertools.combinations(entries, 2):
         if a.right is None or b.right is None or a.labels is None or b.labels is None:
             continue
-        if np.array_equal(a.labels, b.labels) and a.config.get("data.dataset") == b.config.get("data.dataset"):
+        if a.images == b.images and np.array_equal(a.labels, b.labels):  # who skips damaged images has fewer labels
             found.differences[a.name, b.name] = paired_difference(a.right, b.right)
         else:
-            found.notes.append(f"{a.name} and {b.name} were judged by different images: no paired test")
+            remedy = (
+                "Name one folder for both with --data DIR"
+                if found.split == "test"
+                else "The seed may choose them; use --split test"
+            )
+            found.notes.append(f"{a.name} and {b.name} were judged by different images: no paired test. {remedy}")
     alike: dict[str, list[Entry]] = {}
     for entry in entries:
         rest = {key: value for key, value in entry.config.items() if key not in NOT_COMPARED}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -46,3 +48,20 @@ def sample_name(dataset: Any, position: int) -> str:
     if hasattr(dataset, "samples"):
         return os.path.relpath(dataset.samples[position][0], dataset.root)
     return f"number {position}"
+
+
+def identity_of(dataset: Any) -> str:
+    """Return a digest of which images a split has, in their order: files by their places, others by their pixels."""
+    base, digest = dataset, hashlib.sha256()
+    while isinstance(base, Subset):
+        base = base.dataset
+    if hasattr(base, "samples"):
+        root = os.path.realpath(base.root)
+        paths = (os.path.normpath(os.path.join(root, sample_name(dataset, i))) for i in range(len(dataset)))
+        digest.update(json.dumps(list(paths)).encode())
+        return digest.hexdigest()
+    plain = untransformed(dataset)
+    for i in range(len(plain)):
+        image = plain[i][0]
+        digest.update(repr((image.mode, image.size)).encode() + image.tobytes())
+    return digest.hexdigest()
