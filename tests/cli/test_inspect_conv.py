@@ -172,6 +172,11 @@ def test_filters_and_feature_maps_are_drawn(capsys, config, photo, tmp_path):
         (["resnet18", "train.epochs=3"], "train.epochs=3 changes a config, 'resnet18' is none"),
         (["resnet18", "--kernel", "5"], "--kernel describes one convolution, 'resnet18' names a whole network"),
         (["--image", "x.png"], "--image needs a file to draw to. Name it with --output grid.png"),
+        (["--layer", "foo"], "--layer needs a file to draw to. Name it with --output grid.png"),
+        (["resnet18", "--layer", "conv1"], "--layer needs a file to draw to. Name it with --output grid.png"),
+        (["--layer", "foo", "--output", "x.png"], "--layer names a convolution of a network, and no network is named"),
+        (["--batch", "3"], "--batch is for timing, and nothing is timed. Add --measure"),
+        (["resnet18", "--device", "cpu"], "--device is for timing, and nothing is timed. Add --measure"),
         (["--output", "x.txt"], "x.txt: a picture cannot be written as .txt"),
     ],
 )

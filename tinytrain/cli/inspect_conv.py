@@ -36,10 +36,14 @@ def inspect_conv(
     groups: Annotated[int | None, typer.Option(help="Parts of the channels.  [default: 1]")] = None,
     bias: Annotated[bool | None, typer.Option("--bias/--no-bias", help="Whether there is one.  [default: yes]")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="Also time both builds on this device.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Images in a batch that is timed.")] = 16,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to time.")] = "auto",
+    batch: Annotated[int | None, typer.Option(min=1, help="Images in a batch that is timed.  [default: 16]")] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="auto|cpu|cuda|cuda:N", help="Where to time.  [default: auto]")
+    ] = None,
     image: Annotated[Path | None, typer.Option(metavar="FILE", help="A photo for the filters to work on.")] = None,
-    layer: Annotated[str | None, typer.Option(help="Which convolution to draw.  [default: the first]")] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Which convolution of a network to draw.  [default: the first]")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw filters, and with --image their feature maps.")
     ] = None,
@@ -49,8 +53,15 @@ def inspect_conv(
 
     Without a network and options: the layer that the MobileNets paper takes as its example (table 3).
     """
-    if image is not None and output is None:
-        raise UsageError("--image needs a file to draw to", remedy="Name it with --output grid.png")
+    for option, drawn in (("--image", image), ("--layer", layer)):
+        if drawn is not None and output is None:
+            raise UsageError(f"{option} needs a file to draw to", remedy="Name it with --output grid.png")
+    if layer is not None and not subject:
+        raise UsageError("--layer names a convolution of a network, and no network is named")
+    for option, timed in (("--batch", batch), ("--device", device)):
+        if timed is not None and not measure:
+            raise UsageError(f"{option} is for timing, and nothing is timed", remedy="Add --measure")
+    batch, device = batch or 16, device or "auto"
     if output is not None:
         check_picture(output)
     if subject:
