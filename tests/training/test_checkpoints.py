@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +244,23 @@ def test_two_trainings_in_one_folder_are_kept_apart(tmp_path: Path):
             run(experiment(), tmp_path)
     assert not RunFolder(tmp_path).is_in_use()
     run(experiment(epochs=1), tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="fcntl is POSIX's")
+def test_who_asks_whether_a_folder_is_in_use_keeps_nobody_out(tmp_path: Path):
+    import fcntl
+
+    folder = RunFolder(tmp_path)
+    with folder.locked():
+        pass
+    with (tmp_path / "checkpoint/lock").open() as asking:  # as `is_held` does while it looks
+        fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert not folder.is_in_use(), "another one that asks is told so"
+        answered = threading.Timer(0.05, fcntl.flock, (asking, fcntl.LOCK_UN))
+        answered.start()
+        with folder.locked():
+            assert RunFolder(tmp_path).is_in_use()
+        answered.join()
 
 
 def test_what_a_killed_process_left_half_written_is_removed(tmp_path: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+PATIENCE = 0.2
+"""Seconds within which whoever only asks for the holder has let go of the lock again."""
 
 _TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
@@ -32,7 +36,7 @@ class FileLock:
     def __init__(self, path: Path):
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _take(self._descriptor)
+            _take_soon(self._descriptor)
         except OSError as error:
             holder = os.read(self._descriptor, 32).decode("ascii", "replace").strip()
             os.close(self._descriptor)
@@ -57,11 +61,14 @@ class FileLock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds the lock on a file; where there is no file, none does."""
+    """Return whether a process holds the lock on a file; where there is no file, none does.
+
+    To find out takes the lock for a moment, together with others that ask; whoever takes it for good waits that long.
+    """
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDONLY)
         try:
-            _take(descriptor)
+            _take(descriptor, shared=True)
         except OSError as error:
             return error.errno in _TAKEN
         finally:
@@ -69,10 +76,23 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _take(descriptor: int) -> None:
-    """Take the lock that ends with the descriptor, or raise OSError at once."""
+def _take_soon(descriptor: int) -> None:
+    """Take the lock, or raise OSError if a process holds it longer than to ask for its holder."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            _take(descriptor)
+            return
+        except OSError as error:
+            if error.errno not in _TAKEN or time.monotonic() > end:
+                raise
+        time.sleep(PATIENCE / 20)
+
+
+def _take(descriptor: int, *, shared: bool = False) -> None:
+    """Take the lock that ends with the descriptor, alone or beside others that share it; or raise OSError at once."""
     if fcntl is not None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     else:
         import msvcrt
 
