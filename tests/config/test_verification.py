@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tinytrain.cli.main import run
-from tinytrain.config import verification
+from tinytrain.config import load_config, verification
 from tinytrain.config.verification import _compare_losses, _compare_states
 from tinytrain.errors import Interrupted
 from tinytrain.training import RunFolder
@@ -57,6 +59,41 @@ def test_an_error_of_the_training_is_told_as_such(config: Path, capsys):
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     assert stderr.startswith("error: the loss is ")
+
+
+def test_early_stopping_does_not_end_a_part_before_the_kill(config: Path, capsys):
+    stopping = "train.early_stopping={patience: 1, metric: loss}"
+    overrides = [stopping, "train.epochs=8", "train.optimizer.lr=1e-30"]  # nothing gets better after the first epoch
+    assert run(["verify-resume", str(config), "--steps", "30", *overrides, "--json"]) == 0
+    stdout, stderr = capsys.readouterr()
+    assert json.loads(stdout)["killed_after"] == 20
+    assert stderr == ("train.early_stopping is switched off here, so that the training does not end before the kill\n")
+
+
+def test_an_error_of_the_training_keeps_its_exit_code(config: Path, tmp_path: Path, capsys):
+    for name, colour in (("light", 200), ("dark", 50)):
+        for i in range(8):
+            file = tmp_path / "photos/train" / name / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (colour, colour, colour)).save(file)
+    file.write_bytes(b"nothing")
+    overrides = ["data.dataset=image_folder", f"data.root={tmp_path / 'photos'}", "data.batch_size=2"]
+    assert run(["verify-resume", str(config), "--steps", "6", *overrides]) == 3
+    assert f"error: {file}: cannot be read as an image: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [MemoryError("of the host"), OSError(28, "No space left on device", "a.npz")])
+def test_what_the_machine_has_too_little_of_is_handed_on(config: Path, monkeypatch, error: Exception):
+    ours, theirs = Pipe()
+
+    def fail(config: object) -> None:
+        raise error
+
+    monkeypatch.setattr(verification, "build_experiment", fail)
+    verification._learn(verification._Part(load_config(config), config.parent, 4), theirs)
+    answer = ours.recv()
+    assert type(answer) is type(error)
+    assert str(answer) == str(error)
 
 
 def test_a_difference_is_an_error(config: Path, capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -34,7 +35,7 @@ def verify_resume(
 
     from tinytrain.config.verification import verify_resume as verify
 
-    found = verify(loaded, steps)
+    found = verify(loaded, steps, say=lambda text: print(text, file=sys.stderr))
     if json:
         print_json(found.document())
     else:

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,25 +53,30 @@ class Verification:
         return {"identical": not self.differences, **vars(self), "workers": list(self.workers)}
 
 
-def verify_resume(config: Config, steps: int) -> Verification:
+def verify_resume(config: Config, steps: int, *, say: Callable[[str], None]) -> Verification:
     """Train some steps straight through and once more with a SIGKILL on the way, and compare every bit.
 
     Each part runs in a process of its own. What is compared: the loss of every step, and the checkpoint after the last
     one, with weights, optimizer, schedule, average, random state and scores. The second part after the kill has
-    another number of loader workers.
+    another number of loader workers. Early stopping is switched off, for it may end a training before the kill.
 
     Args:
         config: resolved.
         steps: batches to learn in all; at least 3, and no more than a run has.
+        say: is told what is done otherwise than the config says.
 
     Raises:
         UsageError: there are too few or too many steps.
         TinytrainError: the config cannot be trained.
+        OSError, MemoryError: something of the machine's does not suffice.
     """
     experiment = build_experiment(config)
     total = experiment.epochs * len(experiment.train)
     if not 3 <= steps <= total:
         raise UsageError(f"--steps must be from 3 to {total}, the steps of a whole run; got {steps}")
+    if config.train.early_stopping is not None:
+        say("train.early_stopping is switched off here, so that the training does not end before the kill")
+        config = config.model_copy(update={"train": config.train.model_copy(update={"early_stopping": None})})
     killed_after, every = steps - steps // 3, max(1, steps // 4)
     workers = config.data.workers, 0 if config.data.workers else 2
     with tempfile.TemporaryDirectory(prefix="tinytrain-verify-") as name:
@@ -130,7 +136,7 @@ def _run(part: _Part) -> int:
     """Run a part in a process of its own; return the number of steps that it found done.
 
     Raises:
-        TinytrainError: the training did.
+        TinytrainError, OSError, MemoryError: the training did.
     """
     part.folder.mkdir(exist_ok=True)
     context = multiprocessing.get_context("spawn")
@@ -143,7 +149,7 @@ def _run(part: _Part) -> int:
     except EOFError:
         answer = None
     process.join()
-    if isinstance(answer, TinytrainError):
+    if isinstance(answer, Exception):
         raise answer
     expected = 0 if part.killed_after is None else -signal.SIGKILL
     if process.exitcode != expected:
@@ -162,8 +168,8 @@ def _learn(part: _Part, answer: Connection) -> None:
         with contextlib.suppress(Interrupted):
             train(e, RunFolder(part.folder), events=recorder, resume=True)
         answer.send((recorder.first_step or 1) - 1)
-    except TinytrainError as error:
-        answer.send(TinytrainError(str(error)))
+    except (TinytrainError, OSError, MemoryError) as error:
+        answer.send(error)
 
 
 def _compare_losses(whole: Path, parts: Path) -> list[str]:
