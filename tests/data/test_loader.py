@@ -176,6 +176,24 @@ def test_damaged_samples_raise_unless_they_are_to_be_skipped():
     assert loader.skipped == [(1, "file1.png: is torn"), (4, "file4.png: is torn"), (5, "file5.png: is torn")]
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_damage_leaves_of_a_batch_may_be_too_small(workers: int):
+    loader = DataLoader(Damaged(), batch_size=2, skip_damaged=True, min_batch=2, num_workers=workers)
+    assert [batch.tolist() for batch in loader] == [[2, 3]]
+    assert loader.skipped[:2] == [
+        (1, "file1.png: is torn"),
+        (0, "number 0, what is left of its batch is too small to learn from"),
+    ]
+    with pytest.raises(DataError) as caught:
+        list(DataLoader(Subset(Damaged(), [0, 1, 4]), batch_size=2, skip_damaged=True, min_batch=2))
+    assert str(caught.value) == (
+        "no batch is left, for every one has damaged samples, as file1.png: is torn. "
+        "Mend or remove them, or make batches larger"
+    )
+    whole = DataLoader(TensorDataset(tt.arange(3)), batch_size=2, skip_damaged=True, min_batch=2)
+    assert len(list(whole)) == 2, "a last batch that nothing is missing in is not the loader's to leave out"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

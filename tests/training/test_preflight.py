@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 import tinytrain as tt
@@ -12,7 +14,7 @@ from tinytrain.training.freezing import Freezing
 from tinytrain.training.preflight import check_batches
 from tinytrain.utils.data import DataLoader, TensorDataset
 
-from .toys import experiment
+from .toys import Listener, experiment, run
 
 
 class Labelled(TensorDataset):
@@ -41,6 +43,36 @@ def test_a_last_batch_of_one_image_is_refused_where_a_layer_normalises_over_it()
         "the last batch of the 9 training images has one image, and 2 (BatchNorm1d) gets one value of it a channel, "
         "which has no variance. Choose another data.batch_size, or set data.drop_last to true"
     )
+
+
+class WithDamage(Labelled):
+    """The first sample cannot be read."""
+
+    def __getitem__(self, index: int) -> tuple[tt.Tensor, ...]:
+        if index == 0:
+            raise DataError("is torn", place="0.png")
+        return super().__getitem__(index)
+
+
+def test_a_batch_that_damage_leaves_one_image_of_is_left_out_where_a_layer_normalises_over_it(tmp_path):
+    e = with_images(6, 2)
+    e.train = DataLoader(WithDamage(*e.train.dataset.tensors), 2, shuffle=True, seed=1, skip_damaged=True)
+    check_batches(e)
+    listener = Listener()
+    result = run(e, tmp_path / "run", events=listener)
+    assert [each.train.count for each in result.epochs] == [4, 4, 4]
+    assert "left out: 0.png: is torn" in listener.messages
+    assert any(
+        re.fullmatch(r"left out: number \d, what is left of its batch is too small to learn from", message)
+        for message in listener.messages
+    )
+
+
+def test_what_damage_leaves_is_learned_where_no_layer_needs_more():
+    e = with_images(6, 2, model=nn.Sequential(nn.Flatten(), nn.Linear(16, 3)))
+    e.train = DataLoader(WithDamage(*e.train.dataset.tensors), 2, shuffle=True, seed=1, skip_damaged=True)
+    check_batches(e)
+    assert sorted(len(images) for images, _ in e.train) == [1, 2, 2]
 
 
 def test_batches_of_one_image_are_refused_where_a_layer_normalises_over_them():

@@ -18,6 +18,9 @@ PLACEHOLDERS = {"N/A"}
 def check_batches(e: Experiment) -> None:
     """Make sure that every class has images and that every batch can be learned from.
 
+    A batch of which damaged images are left out may come to have a single one only then; where that is too few for the
+    network, the loader is told to leave it out, too.
+
     Raises:
         DataError: a class has no training image.
         ConfigError: there is no batch, or one of a single image where the network needs more.
@@ -30,8 +33,10 @@ def check_batches(e: Experiment) -> None:
             remedy="Lower data.batch_size, or set data.drop_last to false",
         )
     has_single = size == 1 or (images % size == 1 and not e.train.drop_last)
-    layer = _layer_that_needs_more(e) if has_single else None
-    if layer is not None:
+    layer = _layer_that_needs_more(e) if has_single or e.train.skip_damaged else None
+    if layer is not None and e.train.skip_damaged:
+        e.train.min_batch = 2
+    if layer is not None and has_single:
         count = "a batch has" if size == 1 else f"the last batch of the {images} training images has"
         raise ConfigError(
             f"{count} one image, and {layer} gets one value of it a channel, which has no variance",

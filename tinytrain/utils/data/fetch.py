@@ -60,6 +60,7 @@ class Fetcher:
         batched: whether a task is a list of samples.
         drop_last: for iterable datasets: leave out a shorter last batch.
         skip_damaged: leave out samples that raise DataError instead of raising it.
+        min_batch: leave out the rest of a batch, too, that has fewer samples then.
         progress: called with a sample's position in its batch before it is loaded.
         share: (w, k) where this is number w of k copies that go through an iterable dataset side by side.
     """
@@ -69,6 +70,7 @@ class Fetcher:
     batched: bool
     drop_last: bool
     skip_damaged: bool
+    min_batch: int = 1
     progress: Callable[[int], None] | None = None
     share: tuple[int, int] = (0, 1)
 
@@ -121,6 +123,11 @@ class Fetcher:
                 if not self.skip_damaged:
                     raise
                 skipped.append((key, str(error)))
+        if skipped and len(samples) < self.min_batch:
+            damaged = {key for key, _ in skipped}
+            rest = [key for key in keys if key not in damaged]
+            skipped += [(key, f"number {key}, what is left of its batch is too small to learn from") for key in rest]
+            samples = []
         return samples, skipped
 
     def _from_stream(self, task: Task) -> Fetched:

@@ -10,6 +10,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from tinytrain.device import cuda_is_available
+from tinytrain.errors import DataError
 from tinytrain.generator import Generator, default_generator
 from tinytrain.random_streams import BATCH_INDEX, random_bits
 from tinytrain.utils.data.collate import default_collate, default_convert
@@ -47,7 +48,9 @@ class DataLoader:
         persistent_workers: keep the workers from epoch to epoch.
         in_order: hand out batches in the sampler's order rather than as they come.
         seed: makes order and random streams functions of (seed, epoch, sample index); not in PyTorch.
-        skip_damaged: leave out samples that raise DataError and list them in `skipped`; not in PyTorch.
+        skip_damaged: leave out samples that raise DataError and list them in `skipped`; not in PyTorch. A pass that
+            nothing is left of raises DataError.
+        min_batch: where samples were left out, leave out the rest of a batch that has fewer, too; not in PyTorch.
 
     Attributes:
         skipped: (index, reason) of the samples left out so far.
@@ -74,6 +77,7 @@ class DataLoader:
         in_order: bool = True,
         seed: int | None = None,
         skip_damaged: bool = False,
+        min_batch: int = 1,
     ):
         _check_worker_options(num_workers, timeout, prefetch_factor, persistent_workers)
         _check_sampling_options(dataset, batch_size, shuffle, sampler, batch_sampler, drop_last)
@@ -104,7 +108,7 @@ class DataLoader:
         self.multiprocessing_context = _context(multiprocessing_context, num_workers)
         self.in_order = in_order
         self.seed = seed
-        self.skip_damaged = skip_damaged
+        self.skip_damaged, self.min_batch = skip_damaged, min_batch
         self.collate_fn = collate_fn or (default_collate if self._batched else default_convert)
         self.skipped: list[tuple[Any, str]] = []
         self._next_epoch = self._first_batch = 0
@@ -187,9 +191,9 @@ class _LoaderIterator(Iterator[Any]):
     """
 
     def __init__(self, loader: DataLoader, epoch: int, first_batch: int):
-        self.position = first_batch
         self._sampler = loader._keys
         self._skipped = loader.skipped
+        self._begin(first_batch)
         self._pins = loader.pin_memory and cuda_is_available()
         keys = loader._new_keys()
         if loader.seed is None:
@@ -200,7 +204,9 @@ class _LoaderIterator(Iterator[Any]):
         dataset, self._finish = loader.dataset, None
         if loader._batched and loader.collate_fn is default_collate:
             dataset, self._finish = put_off(dataset) or (dataset, None)
-        fetcher = Fetcher(dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged)
+        fetcher = Fetcher(
+            dataset, loader.collate_fn, loader._batched, loader.drop_last, loader.skip_damaged, loader.min_batch
+        )
         tasks = _tasks(keys, first_batch, *self._streams(loader, epoch))
         self._source: _Here | WorkerPool
         if loader.num_workers == 0:
@@ -227,20 +233,36 @@ class _LoaderIterator(Iterator[Any]):
         """Begin the next pass with the same workers; the base seed stays, as in PyTorch."""
         assert isinstance(self._source, WorkerPool)
         self._passes += 1
-        self.position = first_batch
+        self._begin(first_batch)
         self._source.start(_tasks(loader._new_keys(), first_batch, *self._streams(loader, epoch)))
+
+    def _begin(self, first_batch: int) -> None:
+        """Note where a pass begins, and that it has handed out nothing yet."""
+        self.position = first_batch
+        self._only_skipped: list[tuple[Any, str]] | None = None if first_batch else []
 
     def __len__(self) -> int:
         return len(self._sampler)  # type: ignore[arg-type]  # without a length it raises TypeError
 
     def __next__(self) -> Any:
         while True:
-            fetched = next(self._source)
+            try:
+                fetched = next(self._source)
+            except StopIteration:
+                if self._only_skipped:
+                    raise DataError(
+                        f"no batch is left, for every one has damaged samples, as {self._only_skipped[0][1]}",
+                        remedy="Mend or remove them, or make batches larger",
+                    ) from None
+                raise
             self.position += 1
             self._skipped += fetched.skipped
             if fetched.data is not None:
+                self._only_skipped = None
                 batch = fetched.data if self._finish is None else self._finish(fetched.data)
                 return pinned(batch) if self._pins else batch
+            if self._only_skipped is not None:
+                self._only_skipped += fetched.skipped
 
     def _streams(self, loader: DataLoader, epoch: int) -> tuple[int, int]:
         """Return the seed and the epoch of the random streams of a pass."""
