@@ -268,6 +268,47 @@ def test_images_that_the_eval_transforms_refuse_are_a_problem_too(config: Path, 
     assert document["data"]["statistics"]["measured"] is None
 
 
+@pytest.fixture
+def trained(config: Path, tmp_path: Path) -> Path:
+    """Return a run of the config."""
+    assert run(["train", str(config), "train.epochs=1", "--run-dir", str(tmp_path / "run")]) == 0
+    return tmp_path / "run"
+
+
+def test_weights_to_begin_with_are_looked_at(config: Path, trained: Path, capsys):
+    assert run(["check", str(config), "finetune.weights=nope.safetensors", "finetune.freeze=[nonsense]", "--json"]) == 3
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["problems"][0].startswith("nope.safetensors: ")
+    weights = f"finetune.weights={trained}"
+    assert run(["check", str(config), weights, "finetune.freeze=[nonsense]"]) == 2
+    assert "override: finetune.freeze: " in capsys.readouterr().err
+    document = examine(config, capsys, weights, "finetune.freeze=[features]")
+    assert f"{trained}: 8 tensors loaded, 0 skipped, 0 left at initialisation" in document["notes"]
+    assert document["plan"]["memory"]["gradients"] == 4 * (4 * 2 + 2)  # of the head alone
+
+
+def test_the_preprocessing_of_the_weights_is_what_is_tried(config: Path, trained: Path, photos: Path, capsys):
+    lines = config.read_text().splitlines(keepends=True)
+    plain = config.with_name("plain.yaml")
+    plain.write_text(
+        "".join(
+            line for line in lines if "ransforms:" not in line and "  train: [" not in line and "  eval: [" not in line
+        )
+    )
+    document = examine(plain, capsys, f"finetune.weights={trained}")
+    assert document["config"]["transforms"]["train"] == document["config"]["transforms"]["eval"]
+    assert document["data"]["statistics"]["configured"] == {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]}
+    assert document["origins"]["transforms.eval.0"] == f"weights {trained}"
+
+
+def test_public_weights_are_not_downloaded(config: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("TINYTRAIN_HOME", str(tmp_path / "home"))
+    overrides = ["model={name: resnet18, pretrained: true}", "finetune.download=true"]
+    document = examine(config, capsys, *overrides, code=3)
+    assert "resnet18" in document["problems"][0]
+    assert document["notes"] == ["finetune.download is true: finetune gets public weights; check never does"]
+
+
 def test_a_long_list_is_cut_in_the_text_alone(config: Path, photos: Path, capsys):
     for i in range(42):
         (photos / "train" / "cat" / f"bad{i}.png").write_bytes(b"")

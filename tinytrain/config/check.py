@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tinytrain.config.build import build_experiment, load_data
 from tinytrain.config.findings import Check, Plan
+from tinytrain.config.finetune import build_finetuning, source_of, weights_asked_for, with_preprocessing
 from tinytrain.config.schema import Config
 from tinytrain.datasets.catalog import SPLITS, Splits
-from tinytrain.errors import DataError
+from tinytrain.errors import DataError, WeightsError
 from tinytrain.inspection.class_folders import named, survey_folders
 from tinytrain.inspection.cost import layer_costs
 from tinytrain.inspection.duplicates import find_copies
@@ -27,6 +28,8 @@ IMBALANCE = 10
 def check_config(config: Config, *, watch: Callable[[str, int, int], None] = lambda split, done, total: None) -> Check:
     """Look at the data of a config and try a few steps, without writing or downloading anything.
 
+    A config that says which weights to begin with is looked at as `tinytrain finetune` would train it.
+
     Args:
         config: resolved.
         watch: told of each split how many of its images were looked at.
@@ -35,9 +38,20 @@ def check_config(config: Config, *, watch: Callable[[str, int, int], None] = lam
         ConfigError: a value does not go with another one, or with the data.
         DeviceError: the device is not there.
     """
-    still = {"download": False, "workers": 0}
-    quiet = config.model_copy(update={"data": config.data.model_copy(update=still)})
     check = Check(config)
+    weights = weights_asked_for(config)
+    if weights is not None:
+        try:
+            source = source_of(config, weights, download=False)
+        except WeightsError as error:
+            check.problems.append(str(error))
+            if config.finetune.download:
+                check.notes.append("finetune.download is true: finetune gets public weights; check never does")
+            return check
+        config, _ = with_preprocessing(config, source)
+        check.config = config
+    still = {"data": {"download": False, "workers": 0}, "finetune": {"download": False}}
+    quiet = config.model_copy(update={k: getattr(config, k).model_copy(update=v) for k, v in still.items()})
     root = None if config.data.root is None else Path(config.data.root).expanduser()
     if config.data.dataset == "image_folder" and root is not None and root.is_dir():
         folders = survey_folders(root, SPLITS)
@@ -55,7 +69,7 @@ def check_config(config: Config, *, watch: Callable[[str, int, int], None] = lam
     if not check.problems:
         try:
             check.plan = _plan(quiet, config.data.workers, check)
-        except DataError as error:
+        except (DataError, WeightsError) as error:
             check.problems.append(str(error))
     return check
 
@@ -148,7 +162,12 @@ def _images(count: int) -> str:
 
 def _plan(quiet: Config, workers: int, check: Check) -> Plan:
     """Build everything once more, try it, and let it go."""
-    experiment = build_experiment(quiet)
+    if weights_asked_for(quiet) is None:
+        experiment = build_experiment(quiet)
+    else:
+        finetuning = build_finetuning(quiet)
+        experiment = finetuning.experiment
+        check.notes += [f"{finetuning.source}: {finetuning.matching.summary()}", *finetuning.warnings]
     pace = rehearse(experiment)
     if waits_for_plateau(experiment):
         check.notes.append("the schedule waits for the validation loss to stop falling; its drops are not foreseen")

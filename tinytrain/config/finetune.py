@@ -64,14 +64,13 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
         WeightsError: they are missing, damaged, not finite, or nothing of them fits.
         ConfigError: a prefix to freeze fits no parameter, or as of `build_experiment`.
     """
-    weights = weights or config.finetune.weights or (PRETRAINED if config.model.pretrained else None)
+    weights = weights or weights_asked_for(config)
     if weights is None:
         raise UsageError(
             "which weights to begin with is not said",
             remedy="Give --weights FILE, RUN or pretrained, or set finetune.weights",
         )
-    with placed(("model", "name"), config.origins):
-        source = open_source(weights, config.model, download=config.finetune.download)
+    source = source_of(config, weights, download=config.finetune.download)
     config, warnings = with_preprocessing(with_weights(config, weights), source)
     experiment = assemble_experiment(config)
     section, model = config.finetune, experiment.model
@@ -96,6 +95,17 @@ def build_finetuning(config: Config, weights: str | None = None) -> Finetuning:
             experiment.freezing = Freezing(model, section.freeze, until_epoch=section.unfreeze_at_epoch)
     check_experiment(experiment, config)
     return Finetuning(config, experiment, weights, matching, warnings)
+
+
+def weights_asked_for(config: Config) -> str | None:
+    """Return the weights that a config says to begin with, None where it says none."""
+    return config.finetune.weights or (PRETRAINED if config.model.pretrained else None)
+
+
+def source_of(config: Config, weights: str, *, download: bool) -> Source:
+    """Return weights for the model of a config, as `open_source`."""
+    with placed(("model", "name"), config.origins):
+        return open_source(weights, config.model, download=download)
 
 
 def with_weights(config: Config, weights: str) -> Config:

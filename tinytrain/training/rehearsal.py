@@ -51,6 +51,8 @@ def rehearse(experiment: Experiment, *, seconds: float = 2.0) -> Rehearsal:
     """
     e = experiment
     e.model.train()
+    if e.freezing is not None:
+        e.freezing.apply(0)
     begin = last = time.perf_counter()
     loads, steps = [], []
     for batch in itertools.islice(e.train, MAX_STEPS):
