@@ -247,6 +247,12 @@ def test_a_value_that_cannot_be_is_told_before_anything_runs(tmp_path, capsys):
     assert not folder.exists()
 
 
+def test_public_weights_are_not_passed_over(tmp_path, capsys):
+    models = "model={name: resnet18, pretrained: true},{name: resnet34, pretrained: true}"
+    assert run(["sweep", str(CONFIG), models, "--sweep-dir", str(tmp_path / "sweep")]) == 2
+    assert "`sweep` begins with random weights, the config has model.pretrained=true" in capsys.readouterr().err
+
+
 def test_without_optuna_the_remedy_is_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert run(["sweep", str(CONFIG), "model.norm=batch,none", "--sweep-dir", str(tmp_path / "s")]) == 2

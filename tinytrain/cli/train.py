@@ -46,19 +46,14 @@ def train(
     from tinytrain.config import load_config
 
     experiment_config = load_config(config, all_overrides(overrides, device))
-    if experiment_config.model.pretrained:
-        raise UsageError(
-            "`train` begins with random weights, the config has model.pretrained=true",
-            place=config,
-            remedy="Use tinytrain finetune, which says what it takes over",
-        )
+
+    from tinytrain.config.build import build_experiment, refuse_pretrained
+
+    refuse_pretrained(experiment_config, "train", config)
 
     from tinytrain.training.writers import check_writers
 
     check_writers(log or [])
-
-    from tinytrain.config.build import build_experiment
-
     experiment = build_experiment(experiment_config)
     place = choose_folder(experiment_config, run_dir, resume, force, finetuned=False)
     more: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -73,6 +74,20 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
             check_batches(experiment)
     except DataError as error:
         raise DataError(error.reason, place=config.data.root or config.data.dataset, remedy=error.remedy) from error
+
+
+def refuse_pretrained(config: Config, command: str, place: str | os.PathLike[str]) -> None:
+    """Make sure that a config does not ask for weights that a command will not load.
+
+    Raises:
+        UsageError: it has model.pretrained=true.
+    """
+    if config.model.pretrained:
+        raise UsageError(
+            f"`{command}` begins with random weights, the config has model.pretrained=true",
+            place=place,
+            remedy="Use tinytrain finetune, which says what it takes over",
+        )
 
 
 def assemble_experiment(config: Config, splits: Splits | None = None) -> Experiment:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tinytrain.config import Config, load_config
+from tinytrain.config.build import refuse_pretrained
 from tinytrain.config.load import config_from_values
 from tinytrain.config.origins import flow
 from tinytrain.config.overrides import apply_overrides, parse_override
@@ -216,6 +217,7 @@ def check_points(path: Any, plan: Plan) -> None:
 
     Raises:
         ConfigError: of the first point that is no config.
+        UsageError: a point asks for public weights, which a sweep does not begin with.
     """
     seen: set[tuple[str, ...]] = set()
     points = plan.points() or [
@@ -224,5 +226,5 @@ def check_points(path: Any, plan: Plan) -> None:
     for point in points:
         without_seed = tuple(each for each in overrides_of(plan, point) if not each.startswith("seed="))
         if without_seed not in seen and len(seen) < 500:
-            load_config(path, without_seed)
+            refuse_pretrained(load_config(path, without_seed), "sweep", path)
             seen.add(without_seed)
