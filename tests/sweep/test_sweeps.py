@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -238,6 +240,21 @@ def test_another_command_does_not_get_into_a_sweep(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "the sweep there has axes={model.norm: [batch, none]}, this one axes={model.norm: [batch, group]}" in error
     assert "Name another folder with --sweep-dir, or give the same command to go on" in error
+
+
+def test_the_page_says_how_to_go_on_and_the_folder_has_the_name_of_the_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = 'data.keep_classes=["1", "2"]'
+    options = ["--seeds", "2", "--search", "random", "--trials", "1"]
+    axes = ["model.norm=batch,none", "train.epochs=1", kept]
+    assert run(["sweep", str(CONFIG), "name=two-digits", *SMALL, *axes, *options]) == 0
+    page = (tmp_path / "runs/sweep-two-digits/sweep.html").read_text(encoding="utf-8")
+    (command,) = re.findall("tinytrain sweep [^<]*", page)
+    words = shlex.split(html.unescape(command))
+    assert set(options) <= set(words)
+    capsys.readouterr()
+    assert run([*words[1:], "--json"]) == 0
+    assert [trial["state"] for trial in json.loads(capsys.readouterr().out)["trials"]] == ["complete"] * 2
 
 
 def test_a_value_that_cannot_be_is_told_before_anything_runs(tmp_path, capsys):

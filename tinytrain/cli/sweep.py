@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +13,6 @@ import typer
 from tinytrain.cli.output import ConfigArgument, DeviceOption, JsonOption, print_json, print_table
 
 if TYPE_CHECKING:
-    from tinytrain.config import Config
     from tinytrain.sweep.plan import Plan
     from tinytrain.sweep.study import Row, SweepStudy
     from tinytrain.training import Experiment, RunResult
@@ -55,8 +56,9 @@ def sweep(
     loaded = load_config(config)
     plan = read_plan(loaded, changes, search=search, trials=trials, num_seeds=seeds, prune=prune)
     check_points(config, plan)
-    metric = load_config(config, plan.fixed).train.best_metric
-    folder = sweep_dir or Path("runs") / f"sweep-{loaded.name}"
+    common = load_config(config, plan.fixed)
+    metric = common.train.best_metric
+    folder = sweep_dir or Path("runs") / f"sweep-{common.name}"
     study = SweepStudy(folder, plan, plain_values(loaded), higher_is_better=metric != "loss")
 
     def finish(experiment: Experiment, result: RunResult) -> None:
@@ -65,7 +67,15 @@ def sweep(
 
     with Screen() as screen:
         run_trials(study, plan, config, device=device, screen=screen, finish=finish)
-    _report(study, plan, loaded, config, changes, metric)
+    options: dict[str, object] = {
+        "--search": search,
+        "--trials": trials,
+        "--seeds": seeds if seeds > 1 else None,
+        "--prune": prune or None,
+        "--sweep-dir": sweep_dir,
+        "--device": device,
+    }
+    _report(study, plan, common.name, _command(config, changes, options), metric)
     if json:
         print_json(_document(study, folder, metric))
         return
@@ -107,7 +117,16 @@ def _document(study: SweepStudy, folder: Path, metric: str) -> dict[str, Any]:
     return {"sweep": str(folder), "metric": metric, "trials": trials}
 
 
-def _report(study: SweepStudy, plan: Plan, loaded: Config, config: Path, changes: list[str], metric: str) -> None:
+def _command(config: Path, changes: list[str], options: Mapping[str, object]) -> str:
+    """Return the command line of a sweep, for a shell; options that are None were not given, True stands for itself."""
+    words = ["tinytrain", "sweep", str(config), *changes]
+    for option, value in options.items():
+        if value is not None:
+            words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
+
+
+def _report(study: SweepStudy, plan: Plan, name: str, command: str, metric: str) -> None:
     """Write `trials.csv`, `parallel.png` and `sweep.html`; other processes may do so at the same time."""
     from tinytrain.report.sweep_report import write_sweep
     from tinytrain.report.tables import rows_csv
@@ -132,7 +151,7 @@ def _report(study: SweepStudy, plan: Plan, loaded: Config, config: Path, changes
         RunFolder(study.folder).write_text("trials.csv", rows_csv(table))
         write_sweep(
             study.folder,
-            title=f"Sweep of {loaded.name}",
+            title=f"Sweep of {name}",
             subtitle=f"{len(complete)} of {len(rows)} trials complete, {plan.search} search, by validation {metric}",
             header=_header(plan, metric),
             rows=[_cells(plan, row) for row in rows],
@@ -141,7 +160,7 @@ def _report(study: SweepStudy, plan: Plan, loaded: Config, config: Path, changes
             values=[row.value for row in complete if row.value is not None],
             metric=metric,
             log_keys=[key for key, axis in plan.axes.items() if isinstance(axis, Range) and axis.log],
-            command=f"tinytrain sweep {config} {' '.join(changes)}",
+            command=command,
         )
 
 
