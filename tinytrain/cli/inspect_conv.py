@@ -242,6 +242,10 @@ def _print_measured(c: Convolution, own: Timing, pair: Timing, peak: Peak) -> No
         cells = [f"{rate / 1e9:.1f} ({rate / best:.0%})" for rate in rates]
         rows.append((f"forward {unit}", *cells, "", f"{best / 1e9:.1f}"))
     print_table(rows, indent=2, right=(1, 2, 3, 4))
+    if own.batch * costs[0].flops / own.forward > peak.flops:
+        typer.echo(
+            "  above 100 %: counted are the definition's multiply-adds, of which Winograd's algorithm spares most"
+        )
     fewer, faster = costs[0].macs / costs[1].macs, own.forward / pair.forward
     typer.echo(
         f"\n  {fewer:.1f} times fewer multiply-adds, {faster:.1f} times as fast forward: the pair does "

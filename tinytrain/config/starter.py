@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,12 @@ def look_at(source: str) -> Look:
     return _look_at_folder(folder)
 
 
+def _span(numbers: Sequence[int] | np.ndarray) -> str:
+    """Return the least and the greatest of some numbers, as `5 to 9`; one alone where they are equal."""
+    least, greatest = min(numbers), max(numbers)
+    return f"{least:,}" if least == greatest else f"{least:,} to {greatest:,}"
+
+
 def _look_at_folder(folder: Path) -> Look:
     train = ImageFolder(folder / "train")
     counts = np.bincount(train.targets, minlength=len(train.classes))
@@ -99,8 +106,8 @@ def _look_at_folder(folder: Path) -> Look:
     channels = 1 if grey else 3
     splits = [name for name in ("train", "val", "test") if (folder / name).is_dir()]
     words = (
-        f"{len(train.samples):,} training images of {len(train.classes)} classes ({counts.min():,} to {counts.max():,} "
-        f"each), shorter sides of {min(sides)} to {max(sides)} pixels, {'grey' if grey else 'colour'}; "
+        f"{len(train.samples):,} training images of {len(train.classes)} classes ({_span(counts)} each), "
+        f"shorter sides of {_span(sides)} pixels, {'grey' if grey else 'colour'}; "
         f"splits: {', '.join(splits)}"
     )
     return Look(
