@@ -38,14 +38,20 @@ class View:
         recorded: whether the view was made while operations were recorded.
     """
 
-    __slots__ = ("base", "pull", "recorded", "replay", "rewrites")
+    __slots__ = ("_base", "pull", "recorded", "replay", "rewrites")
 
     def __init__(self, base: Tensor, replay: Replay, pull: Rule, rewrites: int, recorded: bool):
-        self.base = base
+        self._base = base
         self.replay = replay
         self.pull = pull
         self.rewrites = rewrites
         self.recorded = recorded
+
+    @property
+    def base(self) -> Tensor:
+        """The tensor that the view was made of; where that became a view of itself since, what it was before."""
+        view = self._base._view
+        return self._base if view is None else view.base
 
 
 class Tensor(TensorValues):

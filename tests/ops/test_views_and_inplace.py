@@ -238,6 +238,41 @@ def test_shapes_change_in_place_and_on_the_tape():
         x.unsqueeze_(0)
 
 
+@pytest.mark.parametrize("is_written_first", [False, True])
+def test_a_view_made_before_its_base_took_another_shape_still_changes_it(is_written_first):
+    x = leaf(1, 2)
+    y = x * 1
+    v = y[0]
+    if is_written_first:
+        v.mul_(3)
+    y.unsqueeze_(0)
+    if not is_written_first:
+        v.mul_(3)
+    (v * 2 + (y * tt.tensor([[1.0, 2.0]])).sum()).backward()
+    assert y.tolist() == [[3, 2]]
+    assert x.grad.tolist() == [9, 2]  # v = 3x0: d(2v + v + 2x1)
+
+
+@pytest.mark.parametrize(
+    ("change", "weights"),
+    [
+        (lambda y: y.unsqueeze_(0), [[[1, 2, 3], [4, 5, 6]]]),
+        (lambda y: y.t_(), [[1, 4], [2, 5], [3, 6]]),
+        (lambda y: y.unsqueeze_(1).transpose_(0, 2).squeeze_(1), [[1, 4], [2, 5], [3, 6]]),
+    ],
+    ids=["unsqueeze", "t", "several"],
+)
+def test_what_was_written_before_a_change_of_shape_keeps_its_place(change, weights):
+    x = leaf([1, 2, 3], [4, 5, 6])
+    y = x * 1
+    column = y[:, 2]
+    y[0, 1] = 5
+    change(y)
+    column.mul_(10)
+    (y * tt.tensor(weights)).sum().backward()
+    assert x.grad.tolist() == [[1, 0, 30], [4, 5, 60]]
+
+
 def test_a_view_cannot_be_detached_in_place():
     y = leaf(1, 2) * 1
     with pytest.raises(RuntimeError, match="can't detach views in-place"):
