@@ -198,10 +198,7 @@ class Tensor(TensorValues):
         """
         hooks = self._hooks
         if hooks is not None:
-            for hook in list(hooks.get("gradient", {}).values()):
-                changed = hook(wrap(g))
-                g = g if changed is None else changed.array
-                is_private = False
+            g, is_private = self._after_hooks(g), False
         if self._grad is None:
             is_private = is_private and g.flags.c_contiguous
             self._grad = wrap(g if is_private else array_module(g).array(g, order="C"))
@@ -211,6 +208,12 @@ class Tensor(TensorValues):
         if hooks is not None:
             for hook in list(hooks.get("accumulated", {}).values()):
                 hook(self)
+
+    def _after_hooks(self, g: Array) -> Array:
+        """Return what the hooks of this leaf make of its gradient."""
+        for hook in list((self._hooks or {}).get("gradient", {}).values()):
+            g = replaced(g, hook(wrap(g)), hook)
+        return g
 
     # Shape, type, place.
 
@@ -438,11 +441,7 @@ class Tensor(TensorValues):
         if node.hooks is None:
             node.hooks = {}
 
-        def on_array(g: Array) -> Array | None:
-            changed = hook(wrap(g))
-            return None if changed is None else changed.array
-
-        return RemovableHandle(node.hooks, on_array)
+        return RemovableHandle(node.hooks, lambda g: replaced(g, hook(wrap(g)), hook))
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
         """Call `hook` with this leaf each time `backward` has filled its `grad`.
@@ -539,6 +538,37 @@ def _initialise(tensor: Tensor, array: Array) -> Tensor:
     tensor._hooks = None
     tensor._accumulator = None
     return tensor
+
+
+def replaced(g: Array, changed: Tensor | None, hook: Callable[..., Any]) -> Array:
+    """Return what `hook` put in the place of a gradient `g`.
+
+    Args:
+        g: the gradient that the hook was shown.
+        changed: what it returned; None leaves `g` as it is.
+        hook: for the message.
+
+    Raises:
+        TypeError: it returned something else.
+        RuntimeError: it returned a tensor of another shape, type or device.
+    """
+    if changed is None:
+        return g
+    name = getattr(hook, "__name__", type(hook).__name__)
+    if not isinstance(changed, Tensor):
+        raise TypeError(f"hook '{name}': expected to return a Tensor or None, got {type(changed).__name__}")
+    shown = wrap(g)
+    for what, old, new in (
+        ("size", list(shown.shape), list(changed.shape)),
+        ("type", shown.dtype.name, changed.dtype.name),
+        ("device", shown.device, changed.device),
+    ):
+        if old != new:
+            raise RuntimeError(
+                f"hook '{name}' has changed the {what} of value: was {old}, got {new}. Return a gradient like the one "
+                "it was called with, or None"
+            )
+    return changed.array
 
 
 def wrap(array: Array) -> Tensor:

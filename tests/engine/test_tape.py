@@ -130,6 +130,25 @@ def test_a_hook_sees_the_gradient_and_may_replace_it():
     assert x.grad.tolist() == [2.0, 2.0]
 
 
+@pytest.mark.parametrize("is_leaf", [True, False], ids=["leaf", "result"])
+@pytest.mark.parametrize(
+    ("hook", "error", "message"),
+    [
+        (lambda g: g[:1], RuntimeError, r"has changed the size of value: was \[2\], got \[1\]"),
+        (lambda g: g.double(), RuntimeError, "has changed the type of value: was float32, got float64"),
+        (lambda g: 1.0, TypeError, "hook '<lambda>': expected to return a Tensor or None, got float"),
+    ],
+    ids=["size", "type", "kind"],
+)
+def test_a_hook_must_return_a_gradient_like_the_one_it_saw(is_leaf, hook, error, message):
+    x = leaf(1.0, 1.0)
+    y = x * 2
+    (x if is_leaf else y).register_hook(hook)
+    with pytest.raises(error, match=message):
+        y.sum().backward()
+    assert x.grad is None
+
+
 def test_a_hook_on_a_result_changes_what_flows_on():
     x = leaf(1.0)
     y = x * 2
