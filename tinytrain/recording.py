@@ -201,12 +201,12 @@ def change_history(target: Tensor, result: Tensor) -> None:
     target._storage.rewrites += 1
     view = target._view
     if view is None:
-        target._node = node
+        target._move_to(node)
         return
     old = view.base._node
     if old is None and node is None:
         return
-    view.base._node = Node("CopySlices", (old, *(() if node is None else node.edges)), _copy_slices(view, node))
+    view.base._move_to(Node("CopySlices", (old, *(() if node is None else node.edges)), _copy_slices(view, node)))
     target._renew_view()
 
 

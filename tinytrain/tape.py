@@ -28,6 +28,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 _numbers = itertools.count()
 
+KEPT = -1
+"""Among the hooks of a node, the one of `Tensor.retain_grad`: it sees what the others have made of the gradient."""
+
 
 class Storage:
     """What tensors that share memory share.
@@ -209,7 +212,7 @@ def propagate(
 
     def shown(node: Node, g: Array) -> Array:
         """Return a whole gradient after the hooks of its node; keep it where it is wanted."""
-        for hook in list((node.hooks or {}).values()):
+        for _, hook in sorted((node.hooks or {}).items(), key=lambda item: item[0] == KEPT):
             changed = hook(g)
             g = g if changed is None else changed
         if node in wanted:

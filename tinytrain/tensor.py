@@ -21,7 +21,7 @@ from tinytrain.device import Array, array_module, device, device_of, move
 from tinytrain.handle import RemovableHandle
 from tinytrain.pending import Pending
 from tinytrain.size import Size
-from tinytrain.tape import AccumulateGrad, Node, Rule, Storage
+from tinytrain.tape import KEPT, AccumulateGrad, Node, Rule, Storage
 from tinytrain.tensor_values import TensorValues
 
 Replay = Callable[[Array], Array]
@@ -187,7 +187,7 @@ class Tensor(TensorValues):
         if view.rewrites != self._storage.rewrites:
             view.rewrites = self._storage.rewrites
             edge = view.base.edge()
-            self._node = None if edge is None else Node("AsStrided", (edge,), (view.pull,))
+            self._move_to(None if edge is None else Node("AsStrided", (edge,), (view.pull,)))
 
     def _accumulate(self, g: Array, is_private: bool = False) -> None:
         """Take the gradient of a whole backward: run the hooks, then add it to `grad`.
@@ -214,6 +214,14 @@ class Tensor(TensorValues):
         for hook in list((self._hooks or {}).get("gradient", {}).values()):
             g = replaced(g, hook(wrap(g)), hook)
         return g
+
+    def _move_to(self, node: Node | None) -> None:
+        """Take another place on the tape; a gradient that is kept is that of the new place from now on."""
+        former, self._node = self._node, node
+        if self._hooks is not None and former is not None and former.hooks is not None:
+            keep = former.hooks.pop(KEPT, None)
+            if keep is not None and node is not None:
+                node.hooks = {**(node.hooks or {}), KEPT: keep}
 
     # Shape, type, place.
 
@@ -466,12 +474,15 @@ class Tensor(TensorValues):
         if isinstance(node, AccumulateGrad) or (self._hooks and "retained" in self._hooks):
             return
 
-        def keep(g: Array) -> None:
-            self._grad = wrap(g.copy()) if self._grad is None else wrap(self._grad.array + g)
+        this = weakref.ref(self)
 
-        node.hooks = {} if node.hooks is None else node.hooks
+        def keep(g: Array) -> None:
+            held = this()
+            if held is not None:
+                held._grad = wrap(g.copy()) if held._grad is None else wrap(held._grad.array + g)
+
         self._hooks = {**(self._hooks or {}), "retained": {}}
-        RemovableHandle(node.hooks, keep)
+        node.hooks = {**(node.hooks or {}), KEPT: keep}
 
     @property
     def retains_grad(self) -> bool:

@@ -165,6 +165,50 @@ def test_retain_grad_keeps_the_gradient_of_a_result():
     assert y.grad.tolist() == [3.0]
 
 
+def test_the_gradient_that_is_kept_is_that_of_the_latest_values():
+    x = leaf(1.0, 1.0)
+    y = x * 2
+    y.retain_grad()
+    y.mul_(3)
+    (y * tt.tensor([1.0, 2.0])).sum().backward()
+    assert y.grad.tolist() == [1.0, 2.0]
+    assert x.grad.tolist() == [6.0, 12.0]
+
+
+def test_the_gradients_of_a_view_and_its_base_are_kept_through_a_change():
+    x = tt.ones(2, 2, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    row = y[0]
+    row.retain_grad()
+    row.mul_(3)
+    (y.sum() + (row * 5).sum()).backward()
+    assert row.grad.tolist() == [5.0, 5.0]
+    assert y.grad.tolist() == [[6.0, 6.0], [1.0, 1.0]]
+    assert x.grad.tolist() == [[36.0, 36.0], [2.0, 2.0]]
+
+
+def test_the_gradient_that_is_kept_is_that_after_all_hooks():
+    x = leaf(1.0)
+    y = x * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    assert y.grad.tolist() == [10.0]
+
+
+def test_a_kept_gradient_does_not_keep_its_tensor():
+    gc.disable()
+    try:
+        y = leaf(1.0) * 2
+        y.retain_grad()
+        gone = weakref.ref(y)
+        del y
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_post_accumulate_hook_is_called_once_the_gradient_is_whole():
     x = leaf(1.0)
     seen = []
