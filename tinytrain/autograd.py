@@ -41,14 +41,14 @@ def backward(
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradients of `tensors` to the `grad` of the leaves; see `Tensor.backward`."""
-    if inputs is None:
-        propagate(_roots(tensors, grad_tensors, create_graph), retain_graph=bool(retain_graph))
-        return
-    chosen = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    found = grad(tensors, chosen, grad_tensors, retain_graph, create_graph, allow_unused=True)
-    for each, g in zip(chosen, found, strict=True):
-        if g is not None:
-            each._accumulate(g.array)
+    roots = _roots(tensors, grad_tensors, create_graph)
+    chosen = [] if inputs is None else [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if inputs is not None and not chosen:
+        raise RuntimeError("backward: `inputs` cannot be empty; leave it out to fill all leaves")
+    nodes = _nodes_of(chosen)
+    for each in chosen:
+        each.retain_grad()
+    propagate(roots, retain_graph=bool(retain_graph), capture=nodes)
 
 
 def grad(
@@ -62,17 +62,14 @@ def grad(
     """Return the gradients of `outputs` with respect to `inputs`, leaving every `grad` alone.
 
     Raises:
-        RuntimeError: an input was not used (unless `allow_unused`) or does not require gradients.
+        RuntimeError: there are no inputs, or one was not used (unless `allow_unused`) or does not require gradients.
     """
     outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     grad_outputs = [grad_outputs] if isinstance(grad_outputs, Tensor) else grad_outputs
-    nodes = []
-    for each in inputs:
-        node = each.edge()
-        if node is None:
-            raise RuntimeError("one of the differentiated Tensors does not require grad")
-        nodes.append(node)
+    if not inputs:
+        raise RuntimeError("grad: `inputs` cannot be empty; name the tensors whose gradients are wanted")
+    nodes = _nodes_of(inputs)
     roots = _roots(outputs, grad_outputs, create_graph)
     found = propagate(roots, retain_graph=bool(retain_graph), capture=nodes, accumulate=False)
     if not allow_unused and any(node not in found for node in nodes):
@@ -135,6 +132,17 @@ def gradcheck(
                     f"central difference {expected!r}"
                 )
     return True
+
+
+def _nodes_of(inputs: Sequence[Tensor]) -> list[Node]:
+    """Return the node of each tensor whose gradient is wanted."""
+    nodes = []
+    for each in inputs:
+        node = each.edge()
+        if node is None:
+            raise RuntimeError("one of the differentiated Tensors does not require grad")
+        nodes.append(node)
+    return nodes
 
 
 def _roots(

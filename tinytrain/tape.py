@@ -162,6 +162,11 @@ class AccumulateGrad(Node):
         if variable is not None:
             variable._accumulate(g, is_private)
 
+    def after_hooks(self, g: Array) -> Array:
+        """Return the gradient that the hooks of the leaf make of `g`."""
+        variable = self.variable
+        return g if variable is None else variable._after_hooks(g)
+
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
 
@@ -182,24 +187,31 @@ def propagate(
     A node is made after the nodes that it reads from, so going through them from the youngest to the oldest meets
     every use of a value before the value itself. A gradient that is not computed yet is handed on as it is to a node
     that understands it. Leaves get theirs at the end, the youngest first: until then, what computes a pending one may
-    be asked for more.
+    be asked for more. Before a hook of a result is called, those that are whole get theirs, for the hook may look.
 
     Args:
         roots: nodes and the gradients that start there.
         retain_graph: keep what the rules hold, for another walk.
-        capture: nodes whose whole gradient is wanted back.
+        capture: nodes whose whole gradient is wanted, and nothing else: the walk leaves out, and does not free, what
+            does not lead to them. All leaves by default.
         accumulate: False leaves the `grad` of the leaves alone.
 
     Returns:
-        The gradient of each captured node that was reached.
+        The gradient of each captured node that was reached. As in PyTorch, it is that after the node's hooks only
+        where the walk ends there.
     """
     wanted = set(capture)
+    roots = list(roots)
+    passed = _leading_to(wanted, [node for node, _ in roots]) if wanted else None
     captured: dict[Node, Array] = {}
     gradients: dict[Node, Any] = {}
     queue: list[tuple[int, Node]] = []
     leaves: list[AccumulateGrad] = []
+    oldest: dict[Node, int] | None = None
 
     def add(node: Node, g: Any) -> None:
+        if passed is not None and node not in passed and node not in wanted:
+            return
         known = gradients.get(node)
         if known is not None:
             gradients[node] = plus(known, g)
@@ -210,14 +222,27 @@ def propagate(
         else:
             heapq.heappush(queue, (-node.number, node))
 
-    def shown(node: Node, g: Array) -> Array:
+    def shown(node: Node, g: Array, is_passed: bool) -> Array:
         """Return a whole gradient after the hooks of its node; keep it where it is wanted."""
+        if node in wanted and is_passed:
+            captured[node] = g
         for _, hook in sorted((node.hooks or {}).items(), key=lambda item: item[0] == KEPT):
             changed = hook(g)
             g = g if changed is None else changed
-        if node in wanted:
+        if node in wanted and not is_passed:
             captured[node] = g
         return g
+
+    def deliver(whole: list[AccumulateGrad]) -> None:
+        """Hand leaves their gradients."""
+        whole.sort(key=lambda leaf: -leaf.number)
+        # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
+        found = [(leaf, gradients.pop(leaf)) for leaf in whole]
+        for leaf, g, value in [(leaf, g, settled(g)) for leaf, g in found]:
+            if accumulate:
+                leaf.deliver(value, isinstance(g, Pending) and g.is_private)
+            else:
+                captured[leaf] = leaf.after_hooks(value)
 
     for node, g in roots:
         add(node, g)
@@ -225,7 +250,16 @@ def propagate(
         node = heapq.heappop(queue)[1]
         g = gradients.pop(node)
         if node.hooks or node in wanted:
-            g = shown(node, settled(g))
+            g = settled(g)
+            if leaves:
+                if oldest is None:
+                    oldest = _oldest_readers([node, *(each for _, each in queue)])
+                deliver([leaf for leaf in leaves if leaf not in oldest or oldest[leaf] > node.number])
+                leaves = [leaf for leaf in leaves if leaf in gradients]
+            is_passed = passed is None or node in passed
+            g = shown(node, g, is_passed)
+            if not is_passed:
+                continue
         elif not node.takes_pending:
             g = settled(g)
         for edge, part in zip(node.edges, node.gradients(g), strict=True):
@@ -233,17 +267,39 @@ def propagate(
                 add(edge, part)
         if not retain_graph:
             node.release()
-    leaves.sort(key=lambda leaf: -leaf.number)
-    if not accumulate:
-        leaves = [leaf for leaf in leaves if leaf.hooks or leaf in wanted]
-    # All are computed before any is delivered: a hook of a leaf may change what the others are computed from.
-    for leaf, g, value in [(leaf, gradients[leaf], settled(gradients[leaf])) for leaf in leaves]:
-        is_seen = leaf.hooks or leaf in wanted
-        if is_seen:
-            value = shown(leaf, value)
-        if accumulate:
-            leaf.deliver(value, isinstance(g, Pending) and g.is_private and not is_seen)
+    deliver(leaves)
     return captured
+
+
+def _reachable(nodes: Iterable[Node]) -> set[Node]:
+    """Return the nodes and all that their gradients could go to."""
+    reached = set(nodes)
+    waiting = list(reached)
+    while waiting:
+        for edge in waiting.pop().edges:
+            if edge is not None and edge not in reached:
+                reached.add(edge)
+                waiting.append(edge)
+    return reached
+
+
+def _leading_to(ends: set[Node], roots: Iterable[Node]) -> set[Node]:
+    """Return the nodes between `roots` and `ends` that a gradient passes on its way to one of the ends."""
+    passed: set[Node] = set()
+    for node in sorted(_reachable(roots), key=lambda each: each.number):
+        if any(edge in passed or edge in ends for edge in node.edges if edge is not None):
+            passed.add(node)
+    return passed
+
+
+def _oldest_readers(nodes: Iterable[Node]) -> dict[Node, int]:
+    """Return for what the gradients of `nodes` could go to the number of the last node of a walk that adds to it."""
+    oldest: dict[Node, int] = {}
+    for node in _reachable(nodes):
+        for edge in node.edges:
+            if edge is not None:
+                oldest[edge] = min(oldest.get(edge, node.number), node.number)
+    return oldest
 
 
 class _Mode(threading.local):

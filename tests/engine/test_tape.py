@@ -209,6 +209,30 @@ def test_a_kept_gradient_does_not_keep_its_tensor():
         gc.enable()
 
 
+def test_a_hook_of_a_result_finds_the_gradients_that_are_whole_already():
+    x, w, b = leaf(2.0), leaf(3.0), leaf(1.0)
+    y = x * b
+    seen = []
+    y.register_hook(lambda g: seen.append([each.grad is not None and each.grad.tolist() for each in (x, w, b)]))
+    (y * w + b).sum().backward()
+    assert seen == [[False, [2.0], False]]  # a use of b is still to come
+    assert (x.grad.tolist(), b.grad.tolist()) == ([3.0], [7.0])
+
+
+def test_a_hook_that_raises_leaves_the_gradients_that_were_whole():
+    x, w = leaf(2.0), leaf(3.0)
+    y = x * 2
+
+    def refuse(g: tt.Tensor) -> None:
+        raise KeyError
+
+    y.register_hook(refuse)
+    with pytest.raises(KeyError):
+        (y * w).sum().backward()
+    assert w.grad.tolist() == [4.0]
+    assert x.grad is None
+
+
 def test_a_post_accumulate_hook_is_called_once_the_gradient_is_whole():
     x = leaf(1.0)
     seen = []
@@ -230,6 +254,67 @@ def test_grad_returns_gradients_and_leaves_grad_alone():
     dx, dy = tt.autograd.grad((x * y).sum(), [x, y])
     assert (dx.tolist(), dy.tolist()) == ([3.0], [2.0])
     assert x.grad is None
+
+
+def test_grad_leaves_what_is_below_its_inputs_for_another_walk():
+    x = leaf(1.0)
+    h = x * x
+    loss = (h * h).sum()
+    (g,) = tt.autograd.grad(loss, h)
+    h.backward(g)
+    assert x.grad.tolist() == [4.0]
+
+
+@pytest.mark.parametrize("is_filled", [True, False])
+def test_a_walk_to_some_inputs_passes_by_what_does_not_lead_there(is_filled):
+    x, y = leaf(2.0), leaf(3.0)
+    aside = y.exp()
+    aside.register_hook(lambda g: pytest.fail("called"))
+    loss = (x * 3 + aside * 2).sum()
+    kept = aside * aside
+    aside.add_(1)  # exp needs its result, and is not asked
+    if is_filled:
+        loss.backward(inputs=[x])
+        assert x.grad.tolist() == [3.0]
+    else:
+        assert tt.autograd.grad(loss, [x])[0].tolist() == [3.0]
+        assert x.grad is None
+    assert kept.requires_grad
+    assert y.grad is None
+
+
+def test_grad_runs_the_hooks_of_a_leaf_and_fills_nothing():
+    x = leaf(1.0)
+    x.register_hook(lambda g: g * 2)
+    x.register_post_accumulate_grad_hook(lambda p: pytest.fail("called"))
+    assert tt.autograd.grad((x * 3).sum(), [x])[0].tolist() == [6.0]
+    assert x.grad is None
+
+
+def test_grad_is_that_after_the_hooks_where_the_walk_ends_and_before_them_where_it_goes_on():
+    """So it is in PyTorch."""
+    x = leaf(1.0)
+    h = x * 2
+    h.register_hook(lambda g: g * 10)
+    loss = (h * 3).sum()
+    assert tt.autograd.grad(loss, [h], retain_graph=True)[0].tolist() == [30.0]
+    assert [g.tolist() for g in tt.autograd.grad(loss, [h, x])] == [[3.0], [60.0]]
+
+
+def test_the_gradient_of_a_result_can_be_filled():
+    x = leaf(1.0)
+    h = x * 2
+    (h * 3).sum().backward(inputs=[h])
+    assert h.grad.tolist() == [3.0]
+    assert x.grad is None
+
+
+def test_a_walk_to_no_inputs_is_refused():
+    x = leaf(1.0)
+    with pytest.raises(RuntimeError, match="grad: `inputs` cannot be empty"):
+        tt.autograd.grad((x * 2).sum(), [])
+    with pytest.raises(RuntimeError, match="backward: `inputs` cannot be empty"):
+        (x * 2).sum().backward(inputs=[])
 
 
 def test_grad_of_an_unused_input_is_an_error_unless_allowed():
