@@ -71,6 +71,31 @@ def test_the_type_stays(name):
         assert x.grad.dtype is dtype
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 1, 1), (2, 4, 16, 16), (64, 32, 1, 1)], ids=["small", "large", "one pixel"])
+@pytest.mark.parametrize("is_sum", [False, True], ids=["of a value", "of a sum"])
+@pytest.mark.parametrize("is_shared", [False, True], ids=["alone", "shared"])
+@pytest.mark.parametrize(
+    ("activate", "inside", "outside"),
+    [(F.relu6, 1, 0), (F.hardtanh, 1, 0), (F.softshrink, 0, 1), (lambda x: F.leaky_relu(x, 0.1), 1, 1)],
+    ids=["relu6", "hardtanh", "softshrink", "leaky_relu"],
+)
+def test_a_result_that_the_gradient_does_not_need_may_be_changed(activate, inside, outside, is_shared, is_sum, shape):
+    a, b = (tt.full(shape, value, requires_grad=True) for value in (0.25, 9.0))
+    same = tt.eye(shape[1])[:, :, None, None]  # convolutions make what the fast kernels hand on uncomputed
+    made = (
+        F.conv2d(each * 0.5, same) + F.conv2d(each * 0.5, same) if is_sum else F.conv2d(each, same) for each in (a, b)
+    )
+    y, z = (activate(each) for each in made)
+    for each in (y, z):
+        if is_shared:
+            each.view(-1).mul_(-1)
+        else:
+            each *= -1
+    (y.sum() + z.sum()).backward()
+    assert set(a.grad.flatten().tolist()) == {-inside}
+    assert set(b.grad.flatten().tolist()) == {-outside}
+
+
 @pytest.mark.parametrize("name", ["relu", "relu6", "hardswish", "silu", "gelu", "leaky_relu"])
 def test_memory_stays_channels_last(name):
     x = wrap(np.random.default_rng(0).normal(size=(2, 4, 5, 3)).transpose(0, 3, 1, 2))

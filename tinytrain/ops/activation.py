@@ -155,16 +155,13 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ValueError(f"hardtanh: `min_val` (={min_val}) must be at most `max_val` (={max_val})")
     if inplace:
-        return rewrite(input, lambda old: hardtanh(old, min_val, max_val))
-    waiting = pending_activation(input, "Hardtanh", CLIP, min_val, max_val)
-    if waiting is not None:
-        return waiting
-    x = input.array
-    if x.dtype.kind == "b":
-        raise RuntimeError("Bool inputs not supported for hardtanh")
-    low, high = x.dtype.type(min_val), x.dtype.type(max_val)
-    y = array_module(x).clip(x, low, high).astype(x.dtype, copy=False)  # that of a bfloat16 is a float32
-    return record(y, "Hardtanh", (input,), (lambda g: g * ((y > low) & (y < high)),), saves_output=True)
+        return rewrite(input, lambda old: _hardtanh(old, min_val, max_val, saves_output=True))
+    return _hardtanh(input, min_val, max_val, saves_output=False)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """Change `input` in place as `hardtanh` would; return it."""
+    return hardtanh(input, min_val, max_val, inplace=True)
 
 
 @rounds_once
@@ -204,7 +201,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
     x = floats(input, "softshrink")
     y = x - array_module(x).clip(x, -lambd, lambd)
-    return record(y, "Softshrink", (input,), (lambda g: g * (y != 0),), saves_output=True)
+    return record(y, "Softshrink", (input,), (lambda g: g * ~((x >= -lambd) & (x <= lambd)),), saved=(input,))
 
 
 def floats(input: Tensor, name: str) -> Array:
@@ -242,6 +239,22 @@ def _leaky_relu(input: Tensor, slope: float) -> Tensor:
     )
 
 
+def _hardtanh(input: Tensor, min_val: float, max_val: float, saves_output: bool) -> Tensor:
+    """Return `hardtanh`; its rule reads the result, where the input is not kept, or else the input."""
+    waiting = pending_activation(input, "Hardtanh", CLIP, min_val, max_val)
+    if waiting is not None:
+        return waiting
+    x = input.array
+    if x.dtype.kind == "b":
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    low, high = x.dtype.type(min_val), x.dtype.type(max_val)
+    y = array_module(x).clip(x, low, high).astype(x.dtype, copy=False)  # that of a bfloat16 is a float32
+    kept = y if saves_output else x
+    saved = () if saves_output else (input,)
+    rules = (lambda g: g * ((kept > low) & (kept < high)),)
+    return record(y, "Hardtanh", (input,), rules, saved=saved, saves_output=saves_output)
+
+
 @rounds_once
 def _hardswish(input: Tensor) -> Tensor:
     x = floats(input, "hardswish")
@@ -264,4 +277,3 @@ relu_ = in_place_form(relu)
 leaky_relu_ = in_place_form(leaky_relu)
 rrelu_ = in_place_form(rrelu)
 threshold_ = in_place_form(threshold)
-hardtanh_ = in_place_form(hardtanh)

@@ -34,7 +34,7 @@ def pending_activation(input: Tensor, name: str, kind: int, low: float = 0.0, hi
     through = find_kernel("through_activation", z)
     assert through is not None
     watch(z, input)
-    by_result = kind in (RELU, CLIP)  # their slope is read off the result; see `ops.activation`
+    by_result = kind == RELU  # as in `ops.activation`; the others' slopes are read off what they were made of
     saved = () if by_result else (input,)
     rules = (lambda g: through(g, z),)
     return record(z, name, (input,), rules, saved=saved, saves_output=by_result, takes_pending=True)

@@ -106,7 +106,8 @@ def activation(x: Any, kind: int, low: float = 0.0, high: float = 0.0) -> Activa
         low, high: its parameters.
     """
     if isinstance(x, Activation):
-        if x.kind == NONE and not x.is_settled and (x.other is None or _shows_slope(kind, low)):
+        # The slope behind a sum is read off the result, which only ReLU's rule guards against changes.
+        if x.kind == NONE and not x.is_settled and (x.other is None or kind == RELU):
             return x.activated(kind, low, high)
         x = x.settle()
     if x.size < 1024 or not lies_channels_last(x):
