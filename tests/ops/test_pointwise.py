@@ -44,6 +44,13 @@ def test_functions_of_two_operands_have_both_slopes_and_broadcast(function):
     assert gradcheck(function, (leaf(-1.3, 0.4, 2.0).reshape(3, 1).detach().requires_grad_(), leaf(0.7, -0.9)))
 
 
+def test_the_slope_of_atan2_is_0_where_there_is_no_angle():
+    y, x = leaf(0.0, 1e-200, 3.0), leaf(0.0, 1e-200, 4.0)
+    tt.atan2(y, x).sum().backward()
+    assert y.grad.tolist() == [0, 0, 0.16]
+    assert x.grad.tolist() == [0, 0, -0.12]
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_erf_and_erfc_are_accurate_to_a_few_units_in_the_last_place(dtype):
     x = np.linspace(-6, 9, 3001).astype(dtype)

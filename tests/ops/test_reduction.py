@@ -137,6 +137,22 @@ def test_the_median_is_the_lower_of_two_and_the_mode_the_smallest():
     assert tt.kthvalue(tt.tensor([4.0, 1.0, 3.0]), 2).indices.item() == 2
 
 
+@pytest.mark.parametrize(
+    ("median", "values", "expected"),
+    [
+        (tt.median, [[1.0, 2.0], [2.0, 4.0]], [[0, 0.5], [0.5, 0]]),
+        (tt.median, [[1.0, math.nan], [2.0, math.nan]], [[0, 0.5], [0, 0.5]]),
+        (tt.nanmedian, [1.0, 1.0, math.nan], [0.5, 0.5, 0]),
+        (tt.nanmedian, [math.nan, math.nan], [0.5, 0.5]),
+        (tt.median, 3.0, 1),
+    ],
+)
+def test_the_elements_equal_to_the_median_of_all_share_its_gradient(median, values, expected):
+    x = tt.tensor(values, requires_grad=True)
+    median(x).backward()
+    assert x.grad.tolist() == expected
+
+
 def test_kthvalue_beyond_the_size_is_refused():
     with pytest.raises(RuntimeError, match=r"selected number k out of range for dimension 0: 4 is not in 1\.\.3"):
         tt.kthvalue(tt.zeros(3), 4)
@@ -154,6 +170,12 @@ def test_logsumexp_does_not_overflow_and_knows_infinities():
     assert tt.logsumexp(tt.tensor([1000.0, 1000.0]), 0).item() == pytest.approx(1000 + math.log(2))
     assert tt.logsumexp(tt.tensor([-math.inf, -math.inf]), 0).item() == -math.inf
     assert tt.logsumexp(tt.zeros(0, 2), 0).tolist() == [-math.inf, -math.inf]
+
+
+def test_the_slope_of_logsumexp_is_unknown_where_infinities_are_subtracted():
+    x = tt.tensor([[-math.inf, -math.inf], [1.0, -math.inf], [math.inf, 1.0]], requires_grad=True)
+    tt.logsumexp(x, 1).backward(tt.ones(3))
+    assert [[None if math.isnan(g) else g for g in row] for row in x.grad.tolist()] == [[None, None], [1, 0], [None, 0]]
 
 
 def test_running_extremes_say_where_the_last_was():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinytrain.device import Array, array_module
+from tinytrain.device import Array, array_module, choose
 from tinytrain.dtypes import FLOATS
 from tinytrain.ops.arithmetic import add, div, mul
 from tinytrain.ops.autocasting import by_autocast
@@ -129,15 +129,18 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     require_tensors("atan2", input, other)
     a, b = operands(input, other, to_float=True)
     y, x = a.array, b.array
-    xp = array_module(x)
+
+    def over_square(g: Array) -> Array:
+        square = x * x + y * y
+        return choose(square == 0, g.dtype.type(0), g / square, g.dtype)  # the origin has no angle, and no slope
 
     return record(
-        xp.arctan2(y, x),
+        array_module(x).arctan2(y, x),
         "Atan2",
         (a, b),
         (
-            lambda g: unbroadcast(g * x / (x * x + y * y), y.shape),
-            lambda g: unbroadcast(-g * y / (x * x + y * y), x.shape),
+            lambda g: unbroadcast(over_square(g * x), y.shape),
+            lambda g: unbroadcast(over_square(-g * y), x.shape),
         ),
         saved=(a, b),
     )

@@ -140,6 +140,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """Return the middle element, the lower of two, or those along `dim` as `(values, indices)`; NaN where there is one.
 
+    Elements equal to that of all share its gradient; along `dim` the one selected has it.
+
     Raises:
         IndexError: there is nothing along `dim`.
     """
@@ -181,7 +183,13 @@ def _extreme(input: Tensor, dim: Dim, keepdim: bool, name: str, node: str) -> Te
     _refuse_empty(x, axes, name)
     xp = array_module(x)
     reduce = xp.min if node in ("Amin", "MinBackward1") else xp.max
-    whole = xp.asarray(reduce(x, axis=axes, keepdims=True))
+    return _shared_by_equals(input, xp.asarray(reduce(x, axis=axes, keepdims=True)), axes, keepdim, node)
+
+
+def _shared_by_equals(input: Tensor, whole: Array, axes: Sequence[int], keepdim: bool, node: str) -> Tensor:
+    """Return `whole`, elements of `input` along `axes`, recorded: all that are equal share the gradient."""
+    x = input.array
+    axes = tuple(axes)
 
     def rule(g: Array) -> Array:
         won = (x == whole) | (x != x) & (whole != whole)
@@ -218,10 +226,11 @@ def _position(input: Tensor, dim: int | None, keepdim: bool, name: str) -> Tenso
 
 def _median(input: Tensor, dim: int | None, keepdim: bool, name: str, result: Any) -> Any:
     if dim is None:
-        flat = input.reshape(-1)
+        flat = input.detach().reshape(-1)
         if flat.array.size == 0:
             return wrap(array_module(flat.array).full((), np.nan, flat.array.dtype))
-        return _median(flat, 0, False, name, tuple)[0]
+        whole = _median(flat, 0, False, name, tuple)[0].array.reshape((1,) * input.array.ndim)
+        return _shared_by_equals(input, whole, range(input.array.ndim), False, name.capitalize())
     x = input.array
     xp = array_module(x)
     axis = wrap_dim(dim, x.ndim)
