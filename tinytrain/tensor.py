@@ -91,6 +91,8 @@ class Tensor(TensorValues):
     _accumulator: weakref.ref[Node] | Node | None
     _keeps_accumulator = False
     """Whether the node that gathers the gradient is kept from step to step."""
+    _copies_grad = True
+    """Whether a deep copy has a gradient where this has one."""
 
     def __init__(self, *data: Any):
         numpy_dtype = dtypes.get_default_dtype().numpy
@@ -513,7 +515,8 @@ class Tensor(TensorValues):
         memo[id(self)] = copy
         copy._is_strided = self._is_strided
         copy._requires_grad = self._requires_grad
-        copy._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
+        if self._copies_grad:
+            copy._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
         return copy
 
     def _like(self, array: Array) -> Tensor:

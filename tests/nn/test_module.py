@@ -141,6 +141,16 @@ def test_a_deep_copy_shares_nothing():
     assert [name for name, _ in twin.named_parameters()] == NAMES
 
 
+def test_a_deep_copy_of_a_parameter_has_no_gradient_and_that_of_a_tensor_has():
+    layer, x = nn.Linear(1, 1), tt.ones(1, 1, requires_grad=True)
+    layer(x).backward()
+    assert copy.deepcopy(layer).weight.grad is None
+    assert copy.deepcopy(layer.weight).grad is None
+    twin = copy.deepcopy(x)
+    assert twin.grad.tolist() == x.grad.tolist()
+    assert twin.grad is not x.grad
+
+
 def test_a_module_survives_pickling():
     net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU())
     twin = pickle.loads(pickle.dumps(net))

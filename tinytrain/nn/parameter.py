@@ -18,6 +18,7 @@ class Parameter(Tensor):
     __slots__ = ()
 
     _keeps_accumulator = True  # a parameter outlives its steps
+    _copies_grad = False  # a copy is another parameter, that no backward has met
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True):
         if data is None:
