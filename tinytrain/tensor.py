@@ -554,6 +554,11 @@ def _initialise(tensor: Tensor, array: Array) -> Tensor:
     return tensor
 
 
+def name_of(hook: Callable[..., Any]) -> str:
+    """Return what a message calls a hook."""
+    return getattr(hook, "__name__", type(hook).__name__)
+
+
 def replaced(g: Array, changed: Tensor | None, hook: Callable[..., Any]) -> Array:
     """Return what `hook` put in the place of a gradient `g`.
 
@@ -568,7 +573,7 @@ def replaced(g: Array, changed: Tensor | None, hook: Callable[..., Any]) -> Arra
     """
     if changed is None:
         return g
-    name = getattr(hook, "__name__", type(hook).__name__)
+    name = name_of(hook)
     if not isinstance(changed, Tensor):
         raise TypeError(f"hook '{name}': expected to return a Tensor or None, got {type(changed).__name__}")
     shown = wrap(g)

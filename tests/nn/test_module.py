@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import namedtuple
 
 import pytest
 
@@ -130,6 +131,75 @@ def test_a_backward_hook_sees_both_gradients_and_may_replace_the_inputs():
     layer(x).backward()
     assert seen == [([[3.0]], [[1.0]])]
     assert x.grad.tolist() == [[30.0]]
+
+
+def test_a_backward_hook_is_called_where_no_input_requires_gradients():
+    layer = nn.Linear(2, 1)
+    seen = []
+    layer.register_full_backward_hook(lambda module, *grads: seen.append(grads))
+    layer(tt.ones(1, 2)).backward()
+    ((grad_input, (grad_output,)),) = seen
+    assert grad_input == (None,)
+    assert grad_output.tolist() == [[1.0]]
+    assert layer.weight.grad.tolist() == [[1.0, 1.0]]
+    layer.register_full_backward_hook(lambda module, grad_input, grad_output: grad_output)
+    with pytest.raises(RuntimeError, match="backward hook of Linear: no input requires gradients"):
+        layer(tt.ones(1, 2)).backward()
+
+
+@pytest.mark.parametrize(
+    ("hook", "error", "message"),
+    [
+        (lambda m, grads, _: (*grads, *grads), RuntimeError, "returned 2 gradients for 1"),
+        (lambda m, grads, _: (grads[0].double(),), RuntimeError, "has changed the type of value"),
+        (lambda m, grads, _: (grads[0][:, :1],), RuntimeError, "has changed the size of value"),
+        (lambda m, grads, _: 1.0, TypeError, "expected to return a Tensor or None, got float"),
+    ],
+    ids=["number", "type", "size", "kind"],
+)
+@pytest.mark.parametrize("is_pre", [False, True], ids=["of the inputs", "of the outputs"])
+def test_a_backward_hook_must_return_gradients_like_those_it_saw(is_pre, hook, error, message):
+    layer = nn.Linear(2, 2)
+    if is_pre:
+        layer.register_full_backward_pre_hook(lambda module, grads: hook(module, grads, None))
+    else:
+        layer.register_full_backward_hook(hook)
+    with pytest.raises(error, match=message):
+        layer(tt.ones(1, 2, requires_grad=True)).sum().backward()
+
+
+def test_a_backward_hook_finds_the_gradients_that_are_whole_already():
+    first, second = nn.Linear(1, 1), nn.Linear(1, 1)
+    seen = []
+    first.register_full_backward_hook(lambda *_: seen.append(second.weight.grad is not None))
+    second(first(tt.ones(1, 1, requires_grad=True))).backward()
+    assert seen == [True]
+
+
+class Several(nn.Module):
+    """Two results in whatever `make` makes of them."""
+
+    def __init__(self, make):
+        super().__init__()
+        self.make = make
+
+    def forward(self, x):
+        return self.make(x * 2, x * 3)
+
+
+def test_backward_hooks_see_the_results_in_a_tuple_and_pass_by_other_containers():
+    seen = []
+    pair = namedtuple("pair", "a b")
+    for make in (lambda a, b: (a, b), pair, lambda a, b: {"a": a, "b": [b]}):
+        net = Several(make)
+        net.register_full_backward_hook(lambda module, grad_input, grad_output: seen.append(grad_output))
+        x = tt.ones(1, requires_grad=True)
+        out = net(x)
+        a, b = (out["a"], out["b"][0]) if isinstance(out, dict) else out
+        (a + b * 10).backward()
+        assert x.grad.tolist() == [32.0]
+        assert isinstance(out, type(make(x, x)))
+    assert [[g.tolist() for g in grads] for grads in seen] == [[[1.0], [10.0]]] * 2
 
 
 def test_a_deep_copy_shares_nothing():

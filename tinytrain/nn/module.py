@@ -501,17 +501,18 @@ class Module:
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        before, after = self._hooks.get("backward_pre"), self._hooks.get("backward")
+        before, after = (list(self._hooks.get(kind, {}).values()) for kind in ("backward_pre", "backward"))
         grad_outputs: list[Tensor | None] = []
         if before or after:
-            args = watch_inputs(self, args, list((after or {}).values()), grad_outputs)
+            plain, args = args, watch_inputs(self, args, after, grad_outputs)
+            alone = after if args is plain else []
         output = self.forward(*args, **kwargs)
         for hook, with_kwargs in list(self._hooks.get("forward", {}).values()):
             changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             if changed is not None:
                 output = changed
         if before or after:
-            output = watch_outputs(self, output, list((before or {}).values()), grad_outputs)
+            output = watch_outputs(self, output, before, grad_outputs, alone, len(args))
         return output
 
     # What people see.
