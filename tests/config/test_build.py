@@ -11,7 +11,7 @@ from PIL import Image
 
 from tinytrain import nn
 from tinytrain.config import config_from_values, load_config
-from tinytrain.config.build import build_experiment, build_loss, image_shape, load_data, with_class_weights
+from tinytrain.config.build import build_experiment, image_shape, load_data
 from tinytrain.datasets.ram_cache import RamCache
 from tinytrain.errors import ConfigError, DataError, DeviceError
 from tinytrain.optim import SGD
@@ -91,27 +91,6 @@ def test_a_layer_whose_arguments_do_not_go_together_is_refused_by_place():
     layer = {"Conv2d": {"in_channels": 6, "out_channels": 8, "kernel_size": 3, "groups": 4}}
     config = config_from_values(values(model={"layers": [layer]}), {("model", "layers", 0): "x.yaml:7"})
     with pytest.raises(ConfigError, match=r"^x\.yaml:7: model\.layers\.0: .*in_channels.*groups"):
-        build_experiment(config)
-
-
-def test_class_weights_become_a_tensor():
-    loss = build_loss("cross_entropy", {"weight": [1.0, 2.0]})
-    assert loss.weight.tolist() == [1.0, 2.0]
-
-
-def test_balanced_class_weights_make_every_class_count_the_same():
-    labels = np.array([0, 0, 0, 1, 2, 2])
-    weight = with_class_weights({"weight": "balanced"}, labels, 3)["weight"]
-    assert weight == pytest.approx([6 / 9, 6 / 3, 6 / 6])
-    assert [w * n for w, n in zip(weight, (3, 1, 2), strict=True)] == pytest.approx([2, 2, 2])
-
-
-@pytest.mark.parametrize("weight", ["even", [1.0], {"a": 1}, ["1"] * 10])
-def test_class_weights_that_are_no_number_a_class_are_refused(weight: Any):
-    config = config_from_values(values(train={"loss": {"name": "cross_entropy", "weight": weight}}))
-    with pytest.raises(
-        ConfigError, match=r"train\.loss: `weight` must be balanced or a list of 10 numbers, one a class"
-    ):
         build_experiment(config)
 
 

@@ -7,24 +7,21 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
-import numpy as np
-
 from tinytrain import nn
 from tinytrain.config.layers import build_layers
+from tinytrain.config.losses import build_loss, check_scores, try_loss, with_class_weights
 from tinytrain.config.origins import Origins, place_of
 from tinytrain.config.problems import placed
 from tinytrain.config.residence import Residence
 from tinytrain.config.schema import Config, ModelSection, plain_values
-from tinytrain.config.tables import LOSSES
 from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
 from tinytrain.datasets.samples import labels_of, retransformed
 from tinytrain.device import device as Device
 from tinytrain.device import require
 from tinytrain.errors import ConfigError, DataError, UsageError
 from tinytrain.generator import manual_seed
-from tinytrain.inspection import layer_costs
+from tinytrain.inspection import run_once
 from tinytrain.models import MODELS
-from tinytrain.ops.creation import tensor
 from tinytrain.optim import OPTIMIZERS, Optimizer
 from tinytrain.optim.schedules import SCHEDULES, Schedule
 from tinytrain.training.ema import WeightAverage
@@ -63,12 +60,14 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
         ConfigError: a batch cannot be learned from, or there is none; or the network cannot take an image.
         DataError: a class has no image.
     """
+    with placed(("model",), config.origins):
+        outputs = run_once(experiment.model, experiment.input_shape)
+    with placed(("train", "loss"), config.origins):
+        check_scores(experiment.loss, outputs)
     for loader in (experiment.val, experiment.test):
         if loader is not None:
             with placed(("transforms", "eval"), config.origins):
                 image_shape(loader.dataset)
-    with placed(("model",), config.origins), np.errstate(all="ignore"):  # weights from elsewhere may overflow
-        layer_costs(experiment.model, experiment.input_shape)
     try:
         with placed(("data", "batch_size"), config.origins):
             check_batches(experiment)
@@ -113,7 +112,9 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
     model.to(device)
     with placed(("train", "loss"), origins):
         weighted = with_class_weights(config.train.loss.arguments, labels_of(splits.train), len(splits.classes))
-        loss = build_loss(config.train.loss.name, weighted).to(device)
+        loss = build_loss(config.train.loss.name, weighted)
+        try_loss(loss, len(splits.classes), mixes=isinstance(train.collate_fn, MixingCollate))
+        loss.to(device)
     optimizer = build_optimizer(config, model)
     stopping = config.train.early_stopping
     if stopping is not None and val is None:
@@ -355,48 +356,19 @@ def build_schedule(config: Config, optimizer: Optimizer, *, num_batches: int) ->
     return Schedule(scheduler, warmup_steps=round(section.warmup_epochs * steps))
 
 
-def build_loss(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Return a loss; a list of class weights becomes a tensor."""
-    arguments = dict(arguments)
-    if arguments.get("weight") is not None:
-        arguments["weight"] = tensor(arguments["weight"])
-    return LOSSES.find(name)(**arguments)
-
-
-def with_class_weights(arguments: dict[str, Any], labels: np.ndarray, num_classes: int) -> dict[str, Any]:
-    """Return a loss's arguments with a number for every class in `weight`, where there is a `weight`.
-
-    `balanced` stands for `n / (k n_c)`, with n_c of the n labels in class c and k classes, so that every class counts
-    for as much as the others.
-
-    Args:
-        arguments: of the loss.
-        labels: (n,) class indices of the training set.
-        num_classes: k.
-
-    Raises:
-        ConfigError: `weight` is neither `balanced` nor a number for each class.
-    """
-    weight = arguments.get("weight")
-    if weight == "balanced":
-        counts = np.bincount(labels, minlength=num_classes)
-        return {**arguments, "weight": (len(labels) / (num_classes * np.maximum(counts, 1))).tolist()}
-    is_list = isinstance(weight, list) and all(type(each) in (int, float) for each in weight)
-    if weight is not None and not (is_list and len(weight) == num_classes):
-        raise ConfigError(f"`weight` must be balanced or a list of {num_classes} numbers, one a class; got {weight!r}")
-    return arguments
-
-
 def image_shape(dataset: Any) -> tuple[int, int, int]:
     """Return (c, h, w) of a data set's first image that can be read, as the network gets it.
 
     Raises:
         DataError: there is none.
+        ConfigError: its transforms do not make it float32, which networks compute with.
     """
     first_error = DataError("there is no image to train on")
     for i in range(len(dataset)):
         try:
-            return tuple(dataset[i][0].shape)
+            image = dataset[i][0]
         except DataError as error:  # the loader stops at it or skips it, as the config says
             first_error = error if i == 0 else first_error
+            continue
+        return tuple(image.shape)
     raise first_error

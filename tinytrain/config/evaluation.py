@@ -12,15 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config.build import (
-    build_loader,
-    build_loss,
-    build_model,
-    image_shape,
-    load_data,
-    with_class_weights,
-)
+from tinytrain.config.build import build_loader, build_model, image_shape, load_data
 from tinytrain.config.load import config_from_values
+from tinytrain.config.losses import build_loss, with_class_weights
 from tinytrain.config.problems import placed
 from tinytrain.config.runs import blamed_on_weights, load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config, LossSection
@@ -174,6 +168,7 @@ def open_evaluation(
         known = None if described is None else _Known(described["class_names"], described["input_shape"][0])
     dataset, classes = _images(config, data_root, known, split, augmentation)
     where = require(device)
+
     input_shape = image_shape(dataset)[-3:]  # of one view of an image
     model = build_model(config.model, num_classes=len(classes), input_shape=input_shape, origins=config.origins)
     load_every_tensor(model, weights, mapping, source)

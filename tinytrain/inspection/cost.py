@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tinytrain import nn
 from tinytrain.nn.convolution import _Convolution
 from tinytrain.ops.creation import zeros
@@ -57,7 +59,7 @@ def count_macs(model: nn.Module, input_shape: Sequence[int]) -> int:
 def layer_costs(model: nn.Module, input_shape: Sequence[int]) -> list[LayerCost]:
     """Return the cost of every layer without children, in the order of their calls.
 
-    The network runs once, in evaluation, on a batch of one image of zeros; its modes are put back.
+    The network runs as in `run_once`.
 
     Args:
         model: the network.
@@ -72,19 +74,32 @@ def layer_costs(model: nn.Module, input_shape: Sequence[int]) -> list[LayerCost]
             params = sum(p.numel() for p in module.parameters())
             costs.append(LayerCost(names[module], type(module).__name__, x, y, params, _macs(module, x, y)))
 
-    modes = [(module, module.training) for module in model.modules()]
     handles = [module.register_forward_hook(note) for module in names]
-    like = next(iter(model.parameters()), None)
     try:
-        model.eval()
-        with no_grad():
-            model(zeros((1, *input_shape), device=None if like is None else like.device))
+        run_once(model, input_shape)
     finally:
         for handle in handles:
             handle.remove()
+    return costs
+
+
+@no_grad
+def run_once(model: nn.Module, input_shape: Sequence[int]) -> Tensor:
+    """Return what a network in evaluation makes of a batch of one image of zeros; its modes are put back.
+
+    Args:
+        model: the network; its weights may come from elsewhere, so that numbers overflow without a warning.
+        input_shape: (c, h, w) of one image.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    like = next(iter(model.parameters()), None)
+    try:
+        model.eval()
+        with np.errstate(all="ignore"):
+            return model(zeros((1, *input_shape), device=None if like is None else like.device))
+    finally:
         for module, mode in modes:
             module.training = mode
-    return costs
 
 
 def _macs(module: nn.Module, x: tuple[int, ...], y: tuple[int, ...]) -> int:
