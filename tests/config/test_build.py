@@ -196,6 +196,58 @@ def test_another_cache_than_ram_is_refused():
         config_from_values(values(data={"dataset": "image_folder", "cache": "disk"}))
 
 
+@pytest.mark.parametrize("split", ["train", "eval"])
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        (["PILToTensor"], "uint8"),
+        (["PILToTensor", {"ConvertImageDtype": {"dtype": "float64"}}], "float64"),
+        (["PILToTensor", {"ConvertImageDtype": {"dtype": "int32"}}], "int32"),
+    ],
+)
+def test_images_that_do_not_come_out_as_float32_are_refused(split: str, steps: list[Any], found: str):
+    with pytest.raises(ConfigError) as caught:
+        build_experiment(config_from_values(values(transforms={split: steps})))
+    assert str(caught.value) == (
+        f"transforms.{split}: the images come out as {found}, and networks take float32. "
+        "Use ToTensor, or end with {ConvertImageDtype: {dtype: float32}}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sections", "shapes"),
+    [
+        (
+            {"transforms": {"train": [{"Grayscale": {"num_output_channels": 3}}, "ToTensor"]}},
+            ("1x8x8", "3x8x8"),
+        ),
+        (
+            {
+                "transforms": {"eval": [{"Resize": {"size": 16}}, "ToTensor"]},
+                "model": {"layers": ["Flatten", "Linear"]},
+            },
+            ("1x16x16", "1x8x8"),
+        ),
+    ],
+)
+def test_evaluation_images_that_the_network_does_not_take_are_refused(
+    sections: dict[str, Any], shapes: tuple[str, str]
+):
+    with pytest.raises(ConfigError) as caught:
+        build_experiment(config_from_values(values(**sections)))
+    told = str(caught.value)
+    assert told.startswith(
+        f"transforms.eval: these images are {shapes[0]} and those of transforms.train {shapes[1]}, and the network "
+        "does not take both ("
+    )
+    assert told.endswith("). Let both end with the same channels and size")
+
+
+def test_evaluation_images_may_be_of_another_size_where_the_network_takes_it():
+    sections = {"transforms": {"eval": [{"Resize": {"size": 16}}, "ToTensor"]}}
+    assert build_experiment(config_from_values(values(**sections))).input_shape == (1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("sections", "message"),
     [

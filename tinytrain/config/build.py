@@ -67,7 +67,7 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
     for loader in (experiment.val, experiment.test):
         if loader is not None:
             with placed(("transforms", "eval"), config.origins):
-                image_shape(loader.dataset)
+                _check_eval_shape(experiment, image_shape(loader.dataset))
     try:
         with placed(("data", "batch_size"), config.origins):
             check_batches(experiment)
@@ -160,6 +160,25 @@ def assemble_experiment(config: Config, splits: Splits | None = None) -> Experim
             },
         },
     )
+
+
+def _check_eval_shape(experiment: Experiment, shape: tuple[int, int, int]) -> None:
+    """Make sure that the network takes evaluation images, which may be of another size than those it learns from.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if shape == experiment.input_shape:
+        return
+    try:
+        run_once(experiment.model, shape)
+    except (ValueError, RuntimeError) as error:
+        evaluated, learned = ("x".join(map(str, each)) for each in (shape, experiment.input_shape))
+        raise ConfigError(
+            f"these images are {evaluated} and those of transforms.train {learned}, and the network does not take "
+            f"both ({error})",
+            remedy="Let both end with the same channels and size",
+        ) from error
 
 
 def check_precision(config: Config, device: Device) -> None:
@@ -370,5 +389,10 @@ def image_shape(dataset: Any) -> tuple[int, int, int]:
         except DataError as error:  # the loader stops at it or skips it, as the config says
             first_error = error if i == 0 else first_error
             continue
+        if image.dtype.name != "float32":
+            raise ConfigError(
+                f"the images come out as {image.dtype.name}, and networks take float32",
+                remedy="Use ToTensor, or end with {ConvertImageDtype: {dtype: float32}}",
+            )
         return tuple(image.shape)
     raise first_error

@@ -168,8 +168,8 @@ def open_evaluation(
         known = None if described is None else _Known(described["class_names"], described["input_shape"][0])
     dataset, classes = _images(config, data_root, known, split, augmentation)
     where = require(device)
-
-    input_shape = image_shape(dataset)[-3:]  # of one view of an image
+    with placed(("transforms", "eval"), config.origins):
+        input_shape = image_shape(dataset)[-3:]  # of one view of an image
     model = build_model(config.model, num_classes=len(classes), input_shape=input_shape, origins=config.origins)
     load_every_tensor(model, weights, mapping, source)
     with blamed_on_weights(), placed(("train", "loss"), config.origins):

@@ -13,6 +13,7 @@ from PIL import Image
 from tinytrain.config.build import build_model, image_shape, load_data
 from tinytrain.config.load import load_config
 from tinytrain.config.prediction import load_classifier
+from tinytrain.config.problems import placed
 from tinytrain.config.schema import Config
 from tinytrain.errors import DataError, UsageError, did_you_mean
 from tinytrain.generator import manual_seed
@@ -118,5 +119,6 @@ def _shape_and_classes(
             remedy = "Name the folder with data.root=DIR, or give --size HxW"
             raise DataError(error.reason, place=error.place, remedy=remedy) from error
         return (in_channels or 3, *size), 10 if kept is None else len(kept)
-    shape = image_shape(splits.val if splits.val is not None else splits.train)
+    with placed(("transforms", "eval"), config.origins):
+        shape = image_shape(splits.val if splits.val is not None else splits.train)
     return (in_channels or shape[0], *(size or shape[1:])), len(splits.classes)

@@ -13,6 +13,7 @@ from PIL import Image
 from tinytrain.config.build import build_model, image_shape, load_data
 from tinytrain.config.load import model_from_values
 from tinytrain.config.origins import Origins, place_of
+from tinytrain.config.problems import placed
 from tinytrain.config.runs import blamed_on_weights, load_every_tensor, require_same_classes, temperature_in
 from tinytrain.config.schema import Config
 from tinytrain.datasets.image_reading import read_image
@@ -147,4 +148,5 @@ def _what_the_data_says(config: Config) -> tuple[list[str], tuple[int, int, int]
         splits = load_data(config, needed=["test"])
     except DataError:
         splits = load_data(config, needed=["val"])
-    return splits.classes, image_shape(splits.val if splits.test is None else splits.test)
+    with placed(("transforms", "eval"), config.origins):
+        return splits.classes, image_shape(splits.val if splits.test is None else splits.test)
