@@ -39,7 +39,7 @@ FLOORS: list[list[set[str]]] = [
     ],
     [{"pickles"}, {"untrusted"}],
     [{"gpu_problems"}],
-    [{"errors", "registry"}],
+    [{"errors", "registry"}, {"ranges"}],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for group in floor for name in group}
 GROUP = {name: frozenset(group) for floor in FLOORS for group in floor for name in group}

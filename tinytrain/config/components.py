@@ -6,12 +6,12 @@ import inspect
 import json
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tinytrain.config.origins import KeyPath, Origins
-from tinytrain.config.problems import config_error, shown, unknown_key
+from tinytrain.config.problems import BOUND_WORDS, config_error, shown, unknown_key
 from tinytrain.errors import did_you_mean
 from tinytrain.registry import Registry
 
@@ -58,7 +58,7 @@ def check_arguments(
         ConfigError: an argument is unknown, missing, or of the wrong type.
     """
     parameters = {p.name: p for p in config_parameters(builder) if p.name not in supplied}
-    hints = _type_hints(builder, parameters)
+    hints = type_hints(builder, parameters)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(builder).parameters.values())
     for name in arguments:
         if name in supplied:
@@ -97,6 +97,10 @@ def describe(hint: Any) -> str:
     origin, parts = get_origin(hint), get_args(hint)
     if origin is Literal:
         return " or ".join(map(repr, parts))
+    if origin is Annotated:
+        bounds = [(each, name) for each in parts[1:] for name in BOUND_WORDS if hasattr(each, name)]
+        limits = [f"{BOUND_WORDS[name]} {getattr(each, name)}" for each, name in bounds]
+        return f"{describe(parts[0])} {' and '.join(limits)}"
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(describe, parts)))
     if origin is tuple and parts and parts[-1] is not Ellipsis:
@@ -106,12 +110,12 @@ def describe(hint: Any) -> str:
     return getattr(hint, "__name__", str(hint))
 
 
-def _type_hints(builder: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+def type_hints(builder: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
     """Return the types of the parameters; one without annotation has its default's where that tells enough."""
     function = builder.__init__ if inspect.isclass(builder) else builder  # type: ignore[misc]
     defaults = {p.name: type(p.default) for p in parameters.values() if isinstance(p.default, (bool, float, str))}
     try:
-        return {**defaults, **get_type_hints(function)}
+        return {**defaults, **get_type_hints(function, include_extras=True)}
     except NameError:  # a type imported for the type checker only; the builder checks such arguments itself
         return defaults
 
@@ -121,6 +125,9 @@ def _convert(value: Any, hint: Any, path: KeyPath, origins: Origins) -> Any:
 
     Read as strict JSON, which has no tuples and may write 1.0 as 1, but converts nothing else.
     """
+    if _is_code(hint) and value is not None:
+        reason = "this is a function, which Python can give and a config cannot"
+        raise config_error(reason, path, origins, remedy="Leave it out")
     if not _is_expressible(hint):
         return value
     try:
@@ -134,7 +141,16 @@ def _is_expressible(hint: Any) -> bool:
     """Return whether YAML can write every value of a type; where it cannot, the builder checks the value."""
     if get_origin(hint) is Literal or hint is Ellipsis or hint in _WORDS:
         return True
+    if get_origin(hint) is Annotated:
+        return _is_expressible(get_args(hint)[0])
     return get_origin(hint) in _CONTAINERS and all(map(_is_expressible, get_args(hint)))
+
+
+def _is_code(hint: Any) -> bool:
+    """Return whether every value of a type is a function or class, or None."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return all(map(_is_code, get_args(hint)))
+    return hint is type(None) or get_origin(hint) is Callable
 
 
 def _closest(hint: Any, value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tinytrain.config.components import config_parameters, describe, is_plain
+from tinytrain.config.components import config_parameters, describe, is_plain, type_hints
 from tinytrain.config.origins import flow
 from tinytrain.config.schema import Component, Config, Section, Step
 from tinytrain.config.tables import TABLES
@@ -174,13 +174,14 @@ def _default(value: Any) -> str:
 def _arguments(kind: str, name: str) -> str:
     """Return the arguments of an entry of a table, as `lr` (a number), `momentum=0.0`."""
     table = TABLES[kind]
-    shown = []
-    for p in config_parameters(table.registry[name]):
+    builder, shown = table.registry[name], []
+    parameters = {p.name: p for p in config_parameters(builder)}
+    hints = type_hints(builder, parameters)
+    for p in parameters.values():
         if p.name in table.supplied:
             continue
         if p.default is p.empty:
-            known = describe(p.annotation) if not isinstance(p.annotation, str) else p.annotation
-            shown.append(f"`{p.name}` (required, {known})")
+            shown.append(f"`{p.name}` (required, {describe(hints[p.name])})")
         else:
             shown.append(f"`{p.name}: {flow(p.default) if is_plain(p.default) else 'null'}`")
     return ", ".join(shown) or "none"

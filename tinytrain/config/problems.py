@@ -29,12 +29,9 @@ _EXPECTED = {
     "model_type": "keys and values",
     "model_attributes_type": "keys and values",
 }
-_BOUNDS = {
-    "greater_than": ("above", "gt"),
-    "greater_than_equal": ("of at least", "ge"),
-    "less_than": ("below", "lt"),
-    "less_than_equal": ("of at most", "le"),
-}
+_BOUNDS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
+BOUND_WORDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+"""How a number is bounded, by the name that types have for it."""
 
 _MISTAKES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 """What builders, transforms and layers raise on arguments that are of the right type and make no sense."""
@@ -119,8 +116,8 @@ def _expectation(one: ErrorDetails) -> str:
     if kind in _EXPECTED:
         return f"expected {_EXPECTED[kind]}, found {found}"
     if kind in _BOUNDS:
-        word, limit = _BOUNDS[kind]
-        return f"expected a number {word} {context[limit]}, found {found}"
+        limit = _BOUNDS[kind]
+        return f"expected a number {BOUND_WORDS[limit]} {context[limit]}, found {found}"
     if kind == "literal_error":
         return f"expected {context['expected'].replace('True', 'true').replace('False', 'false')}, found {found}"
     if kind == "value_error":

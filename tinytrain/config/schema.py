@@ -6,16 +6,14 @@ signature of the thing itself says it (`components.py`).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from tinytrain.config.origins import Origins, dump_with_origins
+from tinytrain.ranges import Count, Positive
 from tinytrain.training.precision import Precision
 from tinytrain.training.selection import Metric
-
-PositiveInt = Annotated[int, Field(ge=1)]
-PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -85,7 +83,7 @@ class DataSection(Section):
     Unused where the data set brings a validation set of its own.
     """
 
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     """Images in a batch."""
 
     drop_last: bool = False
@@ -104,7 +102,7 @@ class DataSection(Section):
     cache: Literal["ram"] | None = None
     """Where the images of files stay once they are decoded: ram, up to 2 GiB in each process. null: nowhere."""
 
-    shortest_edge: PositiveInt | None = None
+    shortest_edge: Count | None = None
     """Pixels that the shorter edge is needed for: larger JPEGs are decoded at 1/2, 1/4 or 1/8 of their size.
 
     Faster, and the pixels differ a little from those of a full decode. null: decode in full.
@@ -212,17 +210,17 @@ class WhiteningSection(Section):
     layer: str
     """Name of a convolution that reads the images, with a filter and its negative for each value of a patch."""
 
-    images: PositiveInt = 5000
+    images: Count = 5000
     """Training images, spread evenly over the set, whose patches are looked at, as `transforms.eval` gives them."""
 
-    eps: PositiveFloat = 5e-4
+    eps: Positive = 5e-4
     """Added to the variances by whose roots filters are divided: what is almost the same everywhere stays small."""
 
 
 class EarlyStoppingSection(Section):
     """When a training ends before its last epoch."""
 
-    patience: PositiveInt
+    patience: Count
     """Epochs without a better validation score after which it ends."""
 
     metric: Metric = "loss"
@@ -232,17 +230,17 @@ class EarlyStoppingSection(Section):
 class CheckpointSection(Section):
     """When the whole state is saved within an epoch, so that a run can go on from there; an epoch ends with it."""
 
-    every_steps: PositiveInt | None = None
+    every_steps: Count | None = None
     """Batches between two. null: any number."""
 
-    every_minutes: PositiveFloat | None = 10.0
+    every_minutes: Positive | None = 10.0
     """Minutes between two. null: any number."""
 
 
 class TrainSection(Section):
     """How the network learns."""
 
-    epochs: PositiveInt = 20
+    epochs: Count = 20
     """Passes over the training set."""
 
     optimizer: OptimizerSection = OptimizerSection()
@@ -258,19 +256,19 @@ class TrainSection(Section):
     Weights, statistics and the loss are float32 in each; docs/precision.md tells what changes.
     """
 
-    clip_grad_norm: PositiveFloat | None = None
+    clip_grad_norm: Positive | None = None
     """Largest Euclidean norm of all gradients together; longer ones are scaled down. null: no limit."""
 
-    clip_grad_value: PositiveFloat | None = None
+    clip_grad_value: Positive | None = None
     """Largest absolute value of a gradient's element; larger ones are cut. null: no limit."""
 
-    accumulate_steps: PositiveInt = 1
+    accumulate_steps: Count = 1
     """Batches whose gradients make one step, as if they were one batch; normalisation sees each by itself."""
 
-    mixup_alpha: PositiveFloat | None = None
+    mixup_alpha: Positive | None = None
     """Parameter of mixup's beta distribution, as 0.2; each training image is blended with another. null: none."""
 
-    cutmix_alpha: PositiveFloat | None = None
+    cutmix_alpha: Positive | None = None
     """Parameter of CutMix's beta distribution, as 1.0; a box of another image is put in. null: none."""
 
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
@@ -284,7 +282,7 @@ class TrainSection(Section):
 
     checkpoint: CheckpointSection = CheckpointSection()
 
-    log_every: PositiveInt = 50
+    log_every: Count = 50
     """Batches between two messages on the progress of an epoch."""
 
     cuda_graph: Literal["auto", "off"] = "auto"

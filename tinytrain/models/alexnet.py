@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tinytrain import nn
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
 
 
@@ -19,7 +20,7 @@ class AlexNet(nn.Module):
         in_channels: channels of the images.
     """
 
-    def __init__(self, num_classes: int = 1000, dropout: float = 0.5, in_channels: int = 3):
+    def __init__(self, num_classes: int = 1000, dropout: Share = 0.5, in_channels: int = 3):
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(in_channels, 64, kernel_size=11, stride=4, padding=2),

@@ -15,6 +15,7 @@ from tinytrain import nn
 from tinytrain.models.cnn import ACTIVATIONS, check_choice
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
+from tinytrain.ranges import Count, Positive
 from tinytrain.tensor import Tensor
 
 
@@ -47,9 +48,9 @@ class CifarFast(nn.Module):
 
     def __init__(
         self,
-        widths: Sequence[int] = (64, 256, 256),
+        widths: Sequence[Count] = (64, 256, 256),
         activation: str = "gelu",
-        score_scale: float = 1 / 9,
+        score_scale: Positive = 1 / 9,
         num_classes: int = 10,
         in_channels: int = 3,
     ):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from tinytrain import nn
 from tinytrain.errors import ConfigError, did_you_mean
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Count, Share
 from tinytrain.tensor import Tensor
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -57,13 +58,13 @@ class CNN(nn.Module):
         num_classes: int = 10,
         in_channels: int = 3,
         conv: str = "standard",
-        widths: Sequence[int] = (32, 64, 128),
-        strides: Sequence[int] = (1, 2, 2),
-        kernel_size: int = 3,
+        widths: Sequence[Count] = (32, 64, 128),
+        strides: Sequence[Count] = (1, 2, 2),
+        kernel_size: Count = 3,
         norm: str = "batch",
         activation: str = "relu",
-        dropout: float = 0.0,
-        expansion: int = 1,
+        dropout: Share = 0.0,
+        expansion: Count = 1,
     ):
         super().__init__()
         check_choice("cnn", "conv", conv, CONVOLUTIONS)

@@ -9,6 +9,7 @@ from tinytrain import nn
 from tinytrain.models.blocks import Conv2dNormActivation, LayerNorm2d, Permute, StochasticDepth
 from tinytrain.models.registry import architecture
 from tinytrain.ops.creation import full
+from tinytrain.ranges import NotNegative, Share
 from tinytrain.tensor import Tensor
 
 _EPS = 1e-6
@@ -58,8 +59,8 @@ class ConvNeXt(nn.Module):
         self,
         widths: Sequence[int],
         depths: Sequence[int],
-        stochastic_depth_prob: float = 0.1,
-        layer_scale: float = 1e-6,
+        stochastic_depth_prob: Share = 0.1,
+        layer_scale: NotNegative = 1e-6,
         num_classes: int = 1000,
         in_channels: int = 3,
     ):

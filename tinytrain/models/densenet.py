@@ -9,6 +9,7 @@ from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
 from tinytrain.ops.joining import cat
+from tinytrain.ranges import Count, Share
 from tinytrain.tensor import Tensor
 
 
@@ -76,11 +77,11 @@ class DenseNet(nn.Module):
 
     def __init__(
         self,
-        growth_rate: int = 32,
+        growth_rate: Count = 32,
         block_config: Sequence[int] = (6, 12, 24, 16),
-        num_init_features: int = 64,
-        bn_size: int = 4,
-        drop_rate: float = 0.0,
+        num_init_features: Count = 64,
+        bn_size: Count = 4,
+        drop_rate: Share = 0.0,
         num_classes: int = 1000,
         in_channels: int = 3,
     ):

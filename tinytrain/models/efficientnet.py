@@ -20,6 +20,7 @@ from tinytrain.models.blocks import (
     make_divisible,
 )
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
 
 
@@ -112,8 +113,8 @@ class EfficientNet(nn.Module):
     def __init__(
         self,
         inverted_residual_setting: Sequence[MBConvConfig],
-        dropout: float = 0.2,
-        stochastic_depth_prob: float = 0.2,
+        dropout: Share = 0.2,
+        stochastic_depth_prob: Share = 0.2,
         num_classes: int = 1000,
         norm_layer: Callable[..., nn.Module] | None = None,
         in_channels: int = 3,

@@ -12,6 +12,7 @@ from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
 from tinytrain.ops.joining import cat
+from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
 
 
@@ -123,8 +124,8 @@ class GoogLeNet(nn.Module):
         aux_logits: bool = True,
         transform_input: bool = False,
         init_weights: bool = True,
-        dropout: float = 0.2,
-        dropout_aux: float = 0.7,
+        dropout: Share = 0.2,
+        dropout_aux: Share = 0.7,
         in_channels: int = 3,
     ):
         super().__init__()

@@ -6,7 +6,9 @@ output is linear. An image of 32x32 pixels gives 5x5 maps before the linear laye
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge
 
 from tinytrain import nn
 from tinytrain.models.registry import architecture
@@ -33,7 +35,7 @@ class LeNet5(nn.Module):
         num_classes: int = 10,
         in_channels: int = 1,
         activation: Literal["tanh", "relu"] = "tanh",
-        padding: int = 0,
+        padding: Annotated[int, Ge(0)] = 0,
     ):
         super().__init__()
         if activation not in _ACTIVATIONS:

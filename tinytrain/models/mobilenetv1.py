@@ -11,6 +11,7 @@ from typing import Literal
 from tinytrain import nn
 from tinytrain.models.blocks import Layer, initialise_fan_out, make_divisible
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Positive
 from tinytrain.tensor import Tensor
 
 _ACTIVATIONS: dict[str, Layer] = {"relu": nn.ReLU, "leaky_relu": partial(nn.LeakyReLU, 0.1)}
@@ -37,7 +38,7 @@ class MobileNetV1(nn.Module):
     def __init__(
         self,
         num_classes: int = 1000,
-        width_mult: float = 1.0,
+        width_mult: Positive = 1.0,
         activation: Literal["relu", "leaky_relu"] = "relu",
         in_channels: int = 3,
     ):

@@ -8,6 +8,7 @@ from tinytrain import nn
 from tinytrain.models.blocks import Conv2dNormActivation, Layer, initialise_fan_out, make_divisible
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
+from tinytrain.ranges import Count, Positive, Share
 from tinytrain.tensor import Tensor
 
 _SETTING = (  # expansion, output channels, blocks, stride of the first
@@ -80,12 +81,12 @@ class MobileNetV2(nn.Module):
     def __init__(
         self,
         num_classes: int = 1000,
-        width_mult: float = 1.0,
-        inverted_residual_setting: Sequence[Sequence[int]] | None = None,
-        round_nearest: int = 8,
+        width_mult: Positive = 1.0,
+        inverted_residual_setting: Sequence[Sequence[Count]] | None = None,
+        round_nearest: Count = 8,
         block: Callable[..., nn.Module] | None = None,
         norm_layer: Callable[..., nn.Module] | None = None,
-        dropout: float = 0.2,
+        dropout: Share = 0.2,
         in_channels: int = 3,
     ):
         super().__init__()

@@ -15,6 +15,7 @@ from tinytrain.models.blocks import (
     make_divisible,
 )
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Positive, Share
 from tinytrain.tensor import Tensor
 
 
@@ -126,11 +127,11 @@ class MobileNetV3(nn.Module):
         rows: Sequence[InvertedResidualConfig],
         last_channel: int,
         num_classes: int = 1000,
-        width_mult: float = 1.0,
+        width_mult: Positive = 1.0,
         reduced_tail: bool = False,
         dilated: bool = False,
         norm_layer: Callable[..., nn.Module] | None = None,
-        dropout: float = 0.2,
+        dropout: Share = 0.2,
         in_channels: int = 3,
     ):
         super().__init__()

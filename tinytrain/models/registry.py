@@ -54,7 +54,7 @@ def architecture(name: str, network: Callable[..., ModelT], summary: str, **fixe
 
     own = [p for p in inspect.signature(build).parameters.values() if p.name in ("weights", "progress")]
     parameters = [p for p in inspect.signature(network).parameters.values() if p.name not in fixed]
-    hints = get_type_hints(network.__init__ if inspect.isclass(network) else network)  # type: ignore[misc]
+    hints = get_type_hints(network.__init__ if inspect.isclass(network) else network, include_extras=True)  # type: ignore[misc]
     build.__name__ = build.__qualname__ = name
     build.__module__ = network.__module__
     build.__doc__ = f"{summary}\n\nArguments as of `{network.__name__}`, by keyword."

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tinytrain import nn
 from tinytrain.models.blocks import Layer, initialise_fan_out
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Count
 from tinytrain.tensor import Tensor
 
 
@@ -134,8 +135,8 @@ class ResNet(nn.Module):
         layers: Sequence[int],
         num_classes: int = 1000,
         zero_init_residual: bool = False,
-        groups: int = 1,
-        width_per_group: int = 64,
+        groups: Count = 1,
+        width_per_group: Count = 64,
         replace_stride_with_dilation: Sequence[bool] | None = None,
         norm_layer: Callable[..., nn.Module] | None = None,
         in_channels: int = 3,

@@ -10,6 +10,7 @@ from typing import Literal
 from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.ops.joining import cat
+from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
 
 _LAYOUTS = {  # kernel size and channels of the first convolution; None: pooling; else squeezed and expanded channels
@@ -60,7 +61,7 @@ class SqueezeNet(nn.Module):
         self,
         version: Literal["1_0", "1_1"] = "1_0",
         num_classes: int = 1000,
-        dropout: float = 0.5,
+        dropout: Share = 0.5,
         in_channels: int = 3,
     ):
         super().__init__()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tinytrain import nn
 from tinytrain.models.blocks import initialise_fan_out
 from tinytrain.models.registry import architecture
+from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
 
 _WIDTHS = (64, 128, 256, 512, 512)
@@ -30,7 +31,7 @@ class VGG(nn.Module):
         batch_norm: bool,
         num_classes: int = 1000,
         init_weights: bool = True,
-        dropout: float = 0.5,
+        dropout: Share = 0.5,
         in_channels: int = 3,
     ):
         super().__init__()

@@ -1,13 +1,16 @@
 """Schedules as an experiment asks for them: lengths in epochs, a step after every step of the optimizer.
 
 Each builder of `SCHEDULES` takes the optimizer, the epochs of the run and the optimizer's steps in an epoch, and then
-its own arguments. `Schedule` adds a warm-up to any of them.
+its own arguments, in the ranges of their types: PyTorch's schedules, which they build, take numbers that make no sense
+as well. `Schedule` adds a warm-up to any of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from tinytrain.optim.lr_scheduler import (
     ConstantLR,
@@ -23,9 +26,12 @@ from tinytrain.optim.lr_scheduler import (
     StepLR,
 )
 from tinytrain.optim.optimizer import Optimizer
+from tinytrain.ranges import Count, NotNegative, Positive, Share
 from tinytrain.registry import Registry
 
 __all__ = ["SCHEDULES", "Schedule"]
+
+Momentum = Annotated[float, Ge(0), Lt(1)]
 
 SCHEDULES: Registry[Callable[..., LRScheduler]] = Registry("schedule")
 """What a config may name."""
@@ -103,34 +109,41 @@ def constant(optimizer: Optimizer, epochs: int, steps_per_epoch: int) -> LRSched
 
 
 @SCHEDULES.register()
-def step(optimizer: Optimizer, epochs: int, steps_per_epoch: int, step_size: float, gamma: float = 0.1) -> LRScheduler:
+def step(
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, step_size: Positive, gamma: Positive = 0.1
+) -> LRScheduler:
     """The rate times gamma every `step_size` epochs."""
     return StepLR(optimizer, _steps(step_size, steps_per_epoch), gamma)
 
 
 @SCHEDULES.register()
 def multistep(
-    optimizer: Optimizer, epochs: int, steps_per_epoch: int, milestones: Sequence[float], gamma: float = 0.1
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, milestones: Sequence[Positive], gamma: Positive = 0.1
 ) -> LRScheduler:
     """The rate times gamma at each milestone, an epoch from the start."""
     return MultiStepLR(optimizer, [_steps(milestone, steps_per_epoch) for milestone in milestones], gamma)
 
 
 @SCHEDULES.register()
-def exponential(optimizer: Optimizer, epochs: int, steps_per_epoch: int, gamma: float) -> LRScheduler:
+def exponential(optimizer: Optimizer, epochs: int, steps_per_epoch: int, gamma: Positive) -> LRScheduler:
     """The rate times gamma every epoch, a little with every step."""
     return ExponentialLR(optimizer, gamma ** (1 / steps_per_epoch))
 
 
 @SCHEDULES.register()
-def cosine(optimizer: Optimizer, epochs: int, steps_per_epoch: int, eta_min: float = 0.0) -> LRScheduler:
+def cosine(optimizer: Optimizer, epochs: int, steps_per_epoch: int, eta_min: NotNegative = 0.0) -> LRScheduler:
     """The rate along half a cosine down to `eta_min` at the end of the run."""
     return CosineAnnealingLR(optimizer, epochs * steps_per_epoch, eta_min)
 
 
 @SCHEDULES.register()
 def warm_restarts(
-    optimizer: Optimizer, epochs: int, steps_per_epoch: int, T_0: float, T_mult: int = 1, eta_min: float = 0.0
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    T_0: Positive,
+    T_mult: Count = 1,
+    eta_min: NotNegative = 0.0,
 ) -> LRScheduler:
     """Half a cosine of `T_0` epochs again and again, each `T_mult` times as long as the one before."""
     return CosineAnnealingWarmRestarts(optimizer, _steps(T_0, steps_per_epoch), T_mult, eta_min)
@@ -141,14 +154,14 @@ def one_cycle(
     optimizer: Optimizer,
     epochs: int,
     steps_per_epoch: int,
-    max_lr: float,
-    pct_start: float = 0.3,
-    anneal_strategy: str = "cos",
+    max_lr: Positive,
+    pct_start: Share = 0.3,
+    anneal_strategy: Literal["cos", "linear"] = "cos",
     cycle_momentum: bool = True,
-    base_momentum: float = 0.85,
-    max_momentum: float = 0.95,
-    div_factor: float = 25.0,
-    final_div_factor: float = 1e4,
+    base_momentum: Momentum = 0.85,
+    max_momentum: Momentum = 0.95,
+    div_factor: Positive = 25.0,
+    final_div_factor: Positive = 1e4,
     three_phase: bool = False,
 ) -> LRScheduler:
     """The rate up to `max_lr` (times a group's `lr_scale`) and down again over the run, the momentum the other way."""
@@ -169,14 +182,18 @@ def one_cycle(
 
 @SCHEDULES.register()
 def linear(
-    optimizer: Optimizer, epochs: int, steps_per_epoch: int, start_factor: float = 1.0, end_factor: float = 0.0
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    start_factor: Annotated[float, Gt(0), Le(1)] = 1.0,
+    end_factor: Share = 0.0,
 ) -> LRScheduler:
     """The rate times a factor that goes in a straight line from `start_factor` to `end_factor` over the run."""
     return LinearLR(optimizer, start_factor, end_factor, epochs * steps_per_epoch)
 
 
 @SCHEDULES.register()
-def polynomial(optimizer: Optimizer, epochs: int, steps_per_epoch: int, power: float = 1.0) -> LRScheduler:
+def polynomial(optimizer: Optimizer, epochs: int, steps_per_epoch: int, power: NotNegative = 1.0) -> LRScheduler:
     """The rate times `(1 - done) ** power`, where `done` is the share of the run that is over."""
     return PolynomialLR(optimizer, epochs * steps_per_epoch, power)
 
@@ -186,12 +203,12 @@ def plateau(
     optimizer: Optimizer,
     epochs: int,
     steps_per_epoch: int,
-    factor: float = 0.1,
-    patience: int = 10,
-    threshold: float = 1e-4,
-    threshold_mode: str = "rel",
-    cooldown: int = 0,
-    min_lr: float = 0.0,
+    factor: Annotated[float, Gt(0), Lt(1)] = 0.1,
+    patience: Annotated[int, Ge(0)] = 10,
+    threshold: NotNegative = 1e-4,
+    threshold_mode: Literal["rel", "abs"] = "rel",
+    cooldown: Annotated[int, Ge(0)] = 0,
+    min_lr: NotNegative = 0.0,
 ) -> LRScheduler:
     """The rate times `factor` when the validation loss has not fallen for more than `patience` epochs."""
     return ReduceLROnPlateau(optimizer, "min", factor, patience, threshold, threshold_mode, cooldown, min_lr)
