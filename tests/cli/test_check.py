@@ -326,8 +326,8 @@ def test_rare_classes_are_told(config: Path, photos: Path, capsys):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.dropout=2", ": model: dropout probability has to be between 0 and 1, but got 2.0"),
-        ("train.optimizer.lr=-1", "train.optimizer: SGD: `lr`"),
+        ("model.dropout=2", "override: model.dropout: expected a number of at least 0 and of at most 1, found 2"),
+        ("train.optimizer.lr=-1", "override: train.optimizer.lr: SGD: `lr`"),
         ("model.wdths=[1]", "model.wdths: unknown key"),
         ("device=cuda:77", "override: device: device 'cuda:77' is not available: "),
     ],

@@ -237,8 +237,8 @@ def test_evaluation_images_that_the_network_does_not_take_are_refused(
         build_experiment(config_from_values(values(**sections)))
     told = str(caught.value)
     assert told.startswith(
-        f"transforms.eval: these images are {shapes[0]} and those of transforms.train {shapes[1]}, and the network "
-        "does not take both ("
+        f"transforms: the images of `eval` are {shapes[0]} and those of `train` {shapes[1]}, and the network does not "
+        "take both ("
     )
     assert told.endswith("). Let both end with the same channels and size")
 

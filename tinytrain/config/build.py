@@ -67,7 +67,9 @@ def check_experiment(experiment: Experiment, config: Config) -> None:
     for loader in (experiment.val, experiment.test):
         if loader is not None:
             with placed(("transforms", "eval"), config.origins):
-                _check_eval_shape(experiment, image_shape(loader.dataset))
+                shape = image_shape(loader.dataset)
+            with placed(("transforms",), config.origins):
+                _check_eval_shape(experiment, shape)
     try:
         with placed(("data", "batch_size"), config.origins):
             check_batches(experiment)
@@ -175,8 +177,8 @@ def _check_eval_shape(experiment: Experiment, shape: tuple[int, int, int]) -> No
     except (ValueError, RuntimeError) as error:
         evaluated, learned = ("x".join(map(str, each)) for each in (shape, experiment.input_shape))
         raise ConfigError(
-            f"these images are {evaluated} and those of transforms.train {learned}, and the network does not take "
-            f"both ({error})",
+            f"the images of `eval` are {evaluated} and those of `train` {learned}, and the network does not take both "
+            f"({error})",
             remedy="Let both end with the same channels and size",
         ) from error
 
