@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 from tinytrain import nn
 from tinytrain.config.layers import build_layers
 from tinytrain.config.losses import build_loss, check_scores, try_loss, with_class_weights
 from tinytrain.config.origins import Origins, place_of
-from tinytrain.config.problems import placed
+from tinytrain.config.problems import blamed, placed
 from tinytrain.config.residence import Residence
 from tinytrain.config.schema import Config, ModelSection, plain_values
 from tinytrain.datasets.catalog import SPLITS, Splits, load_splits, reads_files
@@ -33,7 +33,7 @@ from tinytrain.training.preflight import check_batches
 from tinytrain.training.selection import EarlyStopping
 from tinytrain.training.views import Augmentation, Views
 from tinytrain.training.whitening import whiten
-from tinytrain.transforms import build_pipeline
+from tinytrain.transforms import Compose, build_pipeline
 from tinytrain.utils.data import DataLoader, Subset
 
 
@@ -214,19 +214,14 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None, neede
         DataError: the data are missing or damaged.
     """
     data = config.data
-    transforms = {
-        name: build_pipeline(
-            [{step.name: step.arguments} for step in steps], place=place_of(("transforms", name), config.origins)
-        )
-        for name, steps in (("train", config.transforms.train), ("eval", config.transforms.eval))
-    }
+    transforms = {name: pipeline_of(config, name) for name in ("train", "eval")}
     eval_transform: Callable[[Any], Any] = transforms["eval"]
     if augmentation is not None:
         with placed(("transforms", "eval"), config.origins):
             eval_transform = Views(transforms["eval"], augmentation)
     reading = _reading(config)
-    section = ("data", "keep_classes") if data.keep_classes else ("data", "options")
-    with placed(section, config.origins) if data.keep_classes or data.options else nullcontext():
+    section = ("data", "options") if data.keep_classes is None else ("data", "keep_classes")
+    with placed(section, config.origins) if data.keep_classes is not None or data.options else nullcontext():
         return load_splits(
             data.dataset,
             data.root,
@@ -239,6 +234,16 @@ def load_data(config: Config, *, augmentation: Augmentation | None = None, neede
             needed=needed,
             **{**data.options, **reading},
         )
+
+
+def pipeline_of(config: Config, name: Literal["train", "eval"]) -> Compose:
+    """Return a config's transforms of the images to learn from, or of the others.
+
+    Raises:
+        ConfigError: they cannot work in their order, or an argument is out of range.
+    """
+    steps = [{step.name: step.arguments} for step in getattr(config.transforms, name)]
+    return build_pipeline(steps, place=lambda path, reason: blamed(("transforms", name, *path), config.origins, reason))
 
 
 def _reading(config: Config) -> dict[str, Any]:
@@ -340,8 +345,7 @@ def set_first_filters(config: Config, model: nn.Module, train: Any) -> None:
     section = config.train.whitening
     if section is None:
         return
-    steps = plain_values(config.transforms)["eval"]
-    plain = retransformed(train, build_pipeline(steps, place=place_of(("transforms", "eval"), config.origins)))
+    plain = retransformed(train, pipeline_of(config, "eval"))
     count = min(section.images, len(plain))
     part: Subset[Any] = Subset(plain, [i * len(plain) // count for i in range(count)])
     loader = DataLoader(part, config.data.batch_size, skip_damaged=config.data.on_error == "skip")

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from tinytrain.config.build import build_model, image_shape, load_data
+from tinytrain.config.build import build_model, image_shape, load_data, pipeline_of
 from tinytrain.config.load import load_config
 from tinytrain.config.prediction import load_classifier
 from tinytrain.config.problems import placed
@@ -19,7 +19,6 @@ from tinytrain.errors import DataError, UsageError, did_you_mean
 from tinytrain.generator import manual_seed
 from tinytrain.models import MODELS
 from tinytrain.nn import Module
-from tinytrain.transforms import build_pipeline
 
 IMAGENET_SIZE = (224, 224)
 
@@ -94,7 +93,7 @@ def open_network(
 
 
 def _of_config(config: Config, path: Path, size: tuple[int, int] | None, in_channels: int | None) -> Network:
-    transform = build_pipeline([{step.name: step.arguments} for step in config.transforms.eval])
+    transform = pipeline_of(config, "eval")
     shape, num_classes = _shape_and_classes(config, transform, size, in_channels)
     manual_seed(config.seed)
     model = build_model(config.model, num_classes=num_classes, input_shape=shape, origins=config.origins)

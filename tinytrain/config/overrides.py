@@ -28,7 +28,7 @@ def parse_override(text: str) -> tuple[KeyPath, Any, Origins]:
             remedy="As in train.optimizer.lr=0.05; options come as --name",
         )
     path = tuple(int(part) if part.isdecimal() else part for part in key.split("."))
-    value, origins = parse_yaml(value_text, name=f"{OVERRIDE} {key}", lines=False)
+    value, origins = parse_yaml(value_text, name=f"{OVERRIDE}: {key}", lines=False)
     return path, value, dict.fromkeys(origins, OVERRIDE)
 
 

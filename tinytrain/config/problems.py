@@ -51,17 +51,35 @@ def placed(path: KeyPath, origins: Origins) -> Iterator[None]:
     except (ConfigError, DeviceError) as error:
         if error.place is not None:
             raise
-        raise type(error)(error.reason, place=_blamed(path, origins, error.reason), remedy=error.remedy) from error
+        raise type(error)(error.reason, place=blamed(path, origins, error.reason), remedy=error.remedy) from error
     except TinytrainError:
         raise
     except MemoryError as error:
         if memory_problem(error) is not None:  # a full GPU is no mistake of the section that comes last
             raise
         reason = f"too large for the memory: {error}"
-        raise ConfigError(reason, place=_blamed(path, origins, reason)) from error
+        raise ConfigError(reason, place=blamed(path, origins, reason)) from error
     except _MISTAKES as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ConfigError(reason, place=_blamed(path, origins, reason)) from error
+        raise ConfigError(reason, place=blamed(path, origins, reason)) from error
+
+
+def blamed(path: KeyPath, origins: Origins, reason: str) -> str:
+    """Return the place of what an error in a section comes from.
+
+    That is the key which the reason names, as in "`lr` must be at least 0", an overridden one before one of the file;
+    else what was overridden, for the file is mostly one that worked without; else the section.
+    """
+    inside = [p for p in origins if p[: len(path)] == path and len(p) > len(path)]
+    named = [p for p in inside if re.search(rf"`{re.escape(str(p[-1]))}`|\b{re.escape(str(p[-1]))} must\b", reason)]
+    overridden = [p for p in inside if origins[p] == OVERRIDE]
+    if chosen := [p for p in named if p in overridden][:1] or (named if len(named) == 1 else []):
+        return place_of(chosen[0], origins)
+    if overridden and origins.get(path) != OVERRIDE:
+        first = overridden[0]
+        lengths = (n for n in range(len(first), 0, -1) if all(p[:n] == first[:n] for p in overridden))
+        return f"{OVERRIDE}: {dotted(first[: next(lengths)])}"
+    return place_of(path, origins)
 
 
 def unknown_key(key: str, known: Iterable[str], path: KeyPath, origins: Origins, *, owner: str = "") -> ConfigError:
@@ -90,24 +108,6 @@ def shown(value: Any) -> str:
     """Return a value for a message: text in quotes, the rest as YAML, cut where it is long."""
     text = repr(value) if isinstance(value, str) else flow(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _blamed(path: KeyPath, origins: Origins, reason: str) -> str:
-    """Return the place of what an error in a section comes from.
-
-    That is the key which the reason names, as in "`lr` must be at least 0", an overridden one before one of the file;
-    else what was overridden, for the file is mostly one that worked without; else the section.
-    """
-    inside = [p for p in origins if p[: len(path)] == path and len(p) > len(path)]
-    named = [p for p in inside if re.search(rf"`{re.escape(str(p[-1]))}`|\b{re.escape(str(p[-1]))} must\b", reason)]
-    overridden = [p for p in inside if origins[p] == OVERRIDE]
-    if chosen := [p for p in named if p in overridden][:1] or (named if len(named) == 1 else []):
-        return place_of(chosen[0], origins)
-    if overridden and origins.get(path) != OVERRIDE:
-        first = overridden[0]
-        lengths = (n for n in range(len(first), 0, -1) if all(p[:n] == first[:n] for p in overridden))
-        return f"{OVERRIDE}: {dotted(first[: next(lengths)])}"
-    return place_of(path, origins)
 
 
 def _explain_one(one: ErrorDetails, schema: type[BaseModel], origins: Origins) -> ConfigError:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tinytrain.config.build import assemble_experiment
+from tinytrain.config.build import assemble_experiment, pipeline_of
 from tinytrain.config.network import PUBLIC_IMAGES
 from tinytrain.config.schema import Config
 from tinytrain.datasets.catalog import Splits
@@ -19,7 +19,6 @@ from tinytrain.ops.creation import from_numpy
 from tinytrain.tensor import Tensor
 from tinytrain.training.experiment import Experiment
 from tinytrain.training.selfcheck import Deviation, compare_steps
-from tinytrain.transforms import build_pipeline
 from tinytrain.utils.data import TensorDataset
 
 MAX_IMAGES = 16
@@ -124,7 +123,7 @@ def _random_splits(config: Config) -> Splits:
     side, channels, num_classes = PUBLIC_IMAGES.get(config.data.dataset, _UNKNOWN)
     if config.data.keep_classes is not None:
         num_classes = len(config.data.keep_classes)
-    transform = build_pipeline([{step.name: step.arguments} for step in config.transforms.train])
+    transform = pipeline_of(config, "train")
     shape = transform(Image.new("L" if channels == 1 else "RGB", (side, side))).shape
     rng = np.random.default_rng(config.seed)
     count = max(TRIES * config.data.batch_size, num_classes)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tinytrain.config.origins import KeyPath, Origins
+from tinytrain.config.origins import KeyPath, Origins, dotted
 from tinytrain.errors import ConfigError, did_you_mean
 
 MAX_BYTES = 1 << 20
@@ -98,7 +98,7 @@ def parse_yaml(text: str, *, name: str, lines: bool = True) -> tuple[Any, Origin
         raise ConfigError(f"not valid YAML: {problem} (column {mark.column + 1})", place=place(mark.line)) from error
     if node is None:
         return None, {(): place(0)}
-    reader = _Reader(place)
+    reader = _Reader(place, lines)
     return reader.value(node, ()), reader.origins
 
 
@@ -135,9 +135,9 @@ for _name, (_pattern, _first) in _SCALARS.items():
 class _Reader:
     """Turns nodes into values, noting where each came from."""
 
-    def __init__(self, place: Callable[[int], str]):
+    def __init__(self, place: Callable[[int], str], has_lines: bool):
         self.origins: Origins = {}
-        self._place = place
+        self._place, self._has_lines = place, has_lines
         self._above: set[int] = set()
         self._count = 0
 
@@ -192,8 +192,9 @@ class _Reader:
 
     def _error(self, node: yaml.Node, path: KeyPath, reason: str, remedy: str | None = None) -> ConfigError:
         place = self._place(node.start_mark.line)
-        key = ".".join(map(str, path))
-        return ConfigError(reason, place=f"{place}: {key}" if key else place, remedy=remedy)
+        key = dotted(path)
+        joint = ": " if self._has_lines else "."  # without lines the place is a key that the path goes on from
+        return ConfigError(reason, place=f"{place}{joint}{key}" if key else place, remedy=remedy)
 
 
 def _kind(value: Any) -> str:

@@ -85,7 +85,7 @@ class RandomChoice(_Several):
 
     Raises:
         TypeError: `p` is no sequence.
-        ValueError: another number of weights than of transforms.
+        ValueError: another number of weights than of transforms, or one is negative, or all are 0.
     """
 
     def __init__(self, transforms: Sequence[Callable[[Any], Any]], p: Sequence[float] | None = None):
@@ -94,6 +94,8 @@ class RandomChoice(_Several):
             raise TypeError("Argument p should be a sequence")
         if p is not None and len(p) != len(transforms):
             raise ValueError("The number of weights does not match the population")
+        if p is not None and (any(weight < 0 for weight in p) or not any(p)):
+            raise ValueError(f"`p` must hold weights of at least 0, and one above it; got {p}")
         self.p = p
 
     def __call__(self, *args: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tinytrain.errors import ConfigError, did_you_mean
@@ -89,111 +89,131 @@ for _mix in (MixUp, CutMix):
 WORDS = {"pil": "a Pillow image", "tensor": "a tensor", "images": "several images"}
 
 
-def build_pipeline(entries: Sequence[Any], *, place: str | None = None) -> Compose:
+Path = tuple[str | int, ...]
+"""The way to a step from the pipeline's list: `(0,)`, or `(0, "RandomApply", "transforms", 1)` within another."""
+
+
+def build_pipeline(
+    entries: Sequence[Any], *, place: Callable[[Path, str], str] = lambda path, reason: _joined("transforms", path)
+) -> Compose:
     """Build the pipeline that a config describes, from a Pillow image to a tensor.
 
     Args:
         entries: each a name, `{name: {argument: value}}`, or a transform; those of transforms that hold
             others (`RandomApply: {transforms: [...]}`) likewise.
-        place: where the entries stand, for messages.
+        place: tells where the step at a path stands, given the reason of an error about it.
 
     Raises:
         ConfigError: an unknown name, an unknown, missing or unfit argument, steps in an order that cannot
             work, or an end that is no tensor.
     """
-    pipeline = Compose([_build(entry, f"{place or 'transforms'}[{i}]") for i, entry in enumerate(entries)])
-    end = _follow(pipeline, "pil", place or "transforms")
-    if end != "tensor":
-        raise ConfigError(
-            f"the pipeline ends with {WORDS[end]}, a model takes a tensor",
-            place=place,
-            remedy="Add ToTensor" if end == "pil" else None,
-        )
+    try:
+        pipeline = Compose([_build(entry, (i,)) for i, entry in enumerate(entries)])
+        end = _follow(pipeline.transforms, "pil", ())
+        if end != "tensor":
+            reason = f"the pipeline ends with {WORDS[end]}, a model takes a tensor"
+            raise _Unfit(reason, (), remedy="Add ToTensor" if end == "pil" else None)
+    except _Unfit as error:
+        raise ConfigError(error.reason, place=place(error.path, error.reason), remedy=error.remedy) from error.__cause__
     return pipeline
 
 
-def _build(entry: Any, place: str) -> Any:
+class _Unfit(ConfigError):
+    """A step that cannot be, by its path."""
+
+    def __init__(self, reason: str, path: Path, *, remedy: str | None = None):
+        super().__init__(reason, remedy=remedy)
+        self.path = path
+
+
+def _joined(name: str, path: Path) -> str:
+    return ".".join(map(str, (name, *path)))
+
+
+def _build(entry: Any, path: Path) -> Any:
     """Return the transform that one entry means."""
     if callable(entry):
         return entry
     if isinstance(entry, str):
         entry = {entry: {}}
     if not isinstance(entry, Mapping) or len(entry) != 1:
-        raise ConfigError(
-            f"a step is a name, or one name with its arguments as in {{RandomCrop: {{size: 8}}}}; got {entry!r}",
-            place=place,
+        raise _Unfit(
+            f"a step is a name, or one name with its arguments as in {{RandomCrop: {{size: 8}}}}; got {entry!r}", path
         )
     ((name, arguments),) = entry.items()
-    kind = _find(name, place)
+    kind = _find(name, path)
     arguments = {} if arguments is None else arguments
     if not isinstance(arguments, Mapping):
-        raise ConfigError(f"{name}: arguments are `name: value`, got {arguments!r}", place=place)
-    _check_arguments(name, kind, arguments, place)
+        raise _Unfit(f"{name}: arguments are `name: value`, got {arguments!r}", path)
+    _check_arguments(name, kind, arguments, path)
     if "transforms" in arguments:
         inner = arguments["transforms"]
         if not isinstance(inner, Sequence) or isinstance(inner, str):
-            raise ConfigError(f"{name}: `transforms` is a list of steps, got {inner!r}", place=place)
-        arguments = {**arguments, "transforms": [_build(e, f"{place}[{i}]") for i, e in enumerate(inner)]}
+            raise _Unfit(f"{name}: `transforms` is a list of steps, got {inner!r}", path)
+        if kind is RandomChoice and not inner:
+            raise _Unfit("RandomChoice: `transforms` is empty, there is nothing to choose from", path)
+        steps = [_build(e, (*path, name, "transforms", i)) for i, e in enumerate(inner)]
+        arguments = {**arguments, "transforms": steps}
     try:
         return kind(**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{name}: {error}", place=place) from error
+        raise _Unfit(f"{name}: {error}", path) from error
 
 
-def _find(name: Any, place: str) -> type[Transform]:
+def _find(name: Any, path: Path) -> type[Transform]:
     if name in BATCH_TRANSFORMS:
-        raise ConfigError(f"{name} mixes whole batches; it is no step of a pipeline for one image", place=place)
+        raise _Unfit(f"{name} mixes whole batches; it is no step of a pipeline for one image", path)
     try:
         return TRANSFORMS.find(name)
     except ConfigError as error:
-        raise ConfigError(error.reason, place=place, remedy=error.remedy) from None
+        raise _Unfit(error.reason, path, remedy=error.remedy) from None
 
 
-def _check_arguments(name: str, kind: type[Transform], arguments: Mapping[str, Any], place: str) -> None:
+def _check_arguments(name: str, kind: type[Transform], arguments: Mapping[str, Any], path: Path) -> None:
     """Raise ConfigError where an argument is unknown or a needed one is missing."""
     known = inspect.signature(kind).parameters
     remedy = f"Arguments of {name}: {', '.join(known) or 'none'}"
     for key in arguments:
         if key not in known:
-            raise ConfigError(f"{name} has no argument {key!r}{did_you_mean(key, known)}", place=place, remedy=remedy)
+            raise _Unfit(f"{name} has no argument {key!r}{did_you_mean(key, known)}", path, remedy=remedy)
     missing = [key for key, value in known.items() if value.default is value.empty and key not in arguments]
     if missing:
-        raise ConfigError(f"{name} needs {', '.join(missing)}", place=place, remedy=remedy)
+        raise _Unfit(f"{name} needs {', '.join(missing)}", path, remedy=remedy)
 
 
-def _follow(transform: Any, state: str, place: str) -> str:
-    """Return what an image (`pil`, `tensor` or `images`) becomes, or raise where a step cannot take it."""
-    if isinstance(transform, (Compose, RandomApply)):
-        end = state
-        for position, step in enumerate(transform.transforms):
-            end = _follow(step, end, f"{place}[{position}]")
-        if isinstance(transform, RandomApply):
-            _require_same(transform, state, end, place)
+def _follow(steps: Sequence[Any], state: str, path: Path) -> str:
+    """Return what an image (`pil`, `tensor` or `images`) becomes in a list of steps that lies at `path`."""
+    for i, step in enumerate(steps):
+        state = _follow_step(step, state, (*path, i))
+    return state
+
+
+def _follow_step(step: Any, state: str, path: Path) -> str:
+    """Return what an image becomes in one step, or raise where the step cannot take it."""
+    name = type(step).__name__
+    inside = (*path, name, "transforms")
+    if isinstance(step, (Compose, RandomApply)):
+        end = _follow(step.transforms, state, inside)
+        if isinstance(step, RandomApply):
+            _require_same(name, state, end, path)
         return end
-    if isinstance(transform, (RandomChoice, RandomOrder)):
-        for position, step in enumerate(transform.transforms):
-            _require_same(transform, state, _follow(step, state, f"{place}[{position}]"), place)
+    if isinstance(step, (RandomChoice, RandomOrder)):
+        for i, inner in enumerate(step.transforms):
+            _require_same(name, state, _follow_step(inner, state, (*inside, i)), path)
         return state
-    if not isinstance(transform, Transform):
+    if not isinstance(step, Transform):
         return state
-    name = type(transform).__name__
-    if state == "images" or transform.takes not in ("image", state):
+    if state == "images" or step.takes not in ("image", state):
         remedies = {
             ("pil", "tensor"): f"Put ToTensor before {name}",
-            ("tensor", "pil"): f"Put {name} before ToTensor, or once only",
+            ("tensor", "pil"): "One conversion is enough" if step.gives == "tensor" else f"Put {name} before ToTensor",
         }
-        wanted = WORDS.get(transform.takes, "one image")
-        raise ConfigError(
-            f"{name} takes {wanted} but gets {WORDS[state]}",
-            place=place,
-            remedy=remedies.get((state, transform.takes)),
-        )
-    return state if transform.gives == "same" else transform.gives
+        wanted = WORDS.get(step.takes, "one image")
+        reason = f"{name} takes {wanted} but gets {WORDS[state]}"
+        raise _Unfit(reason, path, remedy=remedies.get((state, step.takes)))
+    return state if step.gives == "same" else step.gives
 
 
-def _require_same(transform: Any, before: str, after: str, place: str) -> None:
+def _require_same(name: str, before: str, after: str, path: Path) -> None:
     if before != after:
-        raise ConfigError(
-            f"{type(transform).__name__} would give {WORDS[after]} at some times and {WORDS[before]} at others",
-            place=place,
-        )
+        raise _Unfit(f"{name} would give {WORDS[after]} at some times and {WORDS[before]} at others", path)
