@@ -180,7 +180,7 @@ def test_a_finished_run_taken_up_again_comes_to_the_same(config: Path, finished:
             "override: train.optimizer.groups: no parameter's name be",
         ),
         (["train.optimizer.layer_decay=2"], "override: train.optimizer.layer_decay: expected a number of at most 1.0"),
-        (["data.options={split: x}"], "override: data.options: "),
+        (["data.options={split: x}"], "override: data.options.split: unknown key for dataset 'digits'. It takes none"),
         (["--device", "cuda:77"], "override: device: device 'cuda:77' is not available: "),
     ],
 )

@@ -58,6 +58,10 @@ def test_an_inner_linear_layer_needs_its_size():
             ["Flatten", {"Linear": {"out_features": 12}}],
             r"^x\.yaml:4: model\.layers: the network gives \(12,\) for an image; 10 classes need \(10,\)\. End with",
         ),
+        (
+            [{"MaxPool2d": {"kernel_size": 2, "return_indices": True}}, "Flatten", "Linear"],
+            r"^x\.yaml:5: model\.layers\.0: MaxPool2d with these arguments gives more than one tensor, and ",
+        ),
         ([{"Conv2d": {"out_channels": 10, "kernel_size": 3}}], r"gives \(10, 6, 6\) for an image"),
     ],
 )

@@ -118,7 +118,11 @@ def test_of_several_mistakes_the_first_in_the_file_is_told(write):
         ),
         ("model.widths.last=4", "override: model.widths.last: there is no such key: model.widths is a list of 2"),
         ("name.first=4", "override: name.first: there is no such key: name is a single value"),
-        ("model.widths=[1", "override model.widths: not valid YAML: "),
+        ("model.widths=[1", "override: model.widths: not valid YAML: "),
+        ("seed=99999999999999999999", "override: seed: 99999999999999999999 does not fit in 64 bits"),
+        ("model.widths=[1, 99999999999999999999]", "override: model.widths.1: 99999999999999999999 does not fit"),
+        ("data.options={a: 1, a: 2}", "override: data.options.a: this key is there twice"),
+        ("data.options={foo: 1}", "override: data.options.foo: unknown key for dataset 'digits'. It takes none"),
     ],
 )
 def test_a_wrong_override_is_refused(write, override: str, expected: str):

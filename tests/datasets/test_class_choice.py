@@ -52,6 +52,9 @@ def test_every_split_has_the_classes_and_its_transform():
     [
         (["1", "ten"], "there is no class 'ten'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
         (["1", "1"], "a class is named twi"),
+        (["1"], "two classes are needed to tell apart, got 1. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        ([], "two classes are needed to tell apart, got 0. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
+        (["x"], "there is no class 'x'. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9"),
     ],
 )
 def test_classes_that_are_not_there_are_refused(classes: list[str], message: str):

@@ -8,6 +8,7 @@ import pytest
 
 import tinytrain as tt
 from tinytrain.datasets import EMNIST, IDX, KMNIST, MNIST, QMNIST, FashionMNIST
+from tinytrain.datasets.catalog import load_splits
 from tinytrain.datasets.mnist import _DIGITS
 from tinytrain.errors import DataError
 from tinytrain.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
@@ -99,6 +100,15 @@ def test_emnist_letters_begin_at_one(tmp_path):
     assert [len(EMNIST.splits[name]) for name in ("byclass", "bymerge", "balanced")] == [62, 47, 47]
     with pytest.raises(ValueError, match="Unknown value 'words' for argument split"):
         EMNIST(tmp_path, "words")
+
+
+def test_a_config_may_choose_emnists_split(tmp_path):
+    folder = tmp_path / "EMNIST" / "raw"
+    for part in ("train", "test"):
+        fill(folder, f"emnist-letters-{part}", labels=np.array([1, 26, 2, 3, 4, 5], np.uint8))
+    splits = load_splits("emnist", tmp_path, val_fraction=0, split="letters")
+    assert splits.classes == EMNIST.splits["letters"]
+    assert splits.train.targets.tolist() == splits.test.targets.tolist() == [1, 26, 2, 3, 4, 5]
 
 
 def test_qmnist_keeps_where_each_digit_came_from(tmp_path):

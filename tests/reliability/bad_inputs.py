@@ -84,6 +84,12 @@ def _configs() -> Iterator[BadInput]:
             + "transforms: {train: [{ColorJitter: {contrast: 0.1}}, ToTensor]}\n",
         ),
         ("whitening of a layer that is none", SMALL.replace("1}", "1, whitening: {layer: conv}}")),
+        ("a schedule with steps of no length", SMALL.replace("1}", "1, schedule: {name: step, step_size: 0}}")),
+        ("images that do not come out as float32", SMALL + "transforms: {train: [PILToTensor]}\n"),
+        (
+            "images of other channels to learn from than to judge by",
+            SMALL + "transforms: {train: [{Grayscale: {num_output_channels: 3}}, ToTensor]}\n",
+        ),
     ]:
         yield BadInput("Configs", what, written(content))
 

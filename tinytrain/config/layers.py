@@ -13,6 +13,7 @@ from tinytrain.config.tables import INFERRED, LAYERS
 from tinytrain.errors import ConfigError
 from tinytrain.ops.creation import zeros
 from tinytrain.tape import no_grad
+from tinytrain.tensor import Tensor
 
 
 @no_grad
@@ -46,6 +47,11 @@ def build_layers(
                 sizes["out_features"] = num_classes
             layer = builder(**{**sizes, **step.arguments})
             x = layer.eval()(x)
+            if not isinstance(x, Tensor):
+                raise ConfigError(
+                    f"{step.name} with these arguments gives more than one tensor, and the next layer takes one",
+                    remedy="Choose arguments that give one, as `return_indices: false`",
+                )
         layers.append(layer)
     if tuple(x.shape) != (1, num_classes):
         raise ConfigError(

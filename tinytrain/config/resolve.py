@@ -21,7 +21,16 @@ def resolve(config: Config) -> Config:
         ConfigError: a name is not in its table, or an argument does not fit its builder.
     """
     origins = config.origins
-    find_builder(TABLES["datasets"].registry, config.data.dataset, ("data", "dataset"), origins)
+    datasets, name = TABLES["datasets"], config.data.dataset
+    check_arguments(
+        find_builder(datasets.registry, name, ("data", "dataset"), origins),
+        config.data.options,
+        ("data", "options"),
+        origins,
+        owner=f"dataset {name!r}",
+        supplied=datasets.supplied,
+        inferred=datasets.inferred,
+    )
     transforms = config.transforms.model_copy(
         update={
             "train": _steps(config.transforms.train, "transforms", ("transforms", "train"), origins),

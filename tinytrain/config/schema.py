@@ -68,7 +68,7 @@ class DataSection(Section):
     root: str | None = None
     """Folder of the data (its files, or torchvision's layout). null: the user's cache folder."""
 
-    keep_classes: list[str] | None = Field(default=None, min_length=2)
+    keep_classes: list[str] | None = None
     """Names of the classes to keep, in the order of their indices. null: all."""
 
     options: dict[str, Any] = Field(default_factory=dict)

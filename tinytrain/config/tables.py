@@ -47,7 +47,7 @@ class Table:
 TABLES = {
     "models": Table(MODELS, frozenset({"in_channels", "num_classes", "weights", "progress"})),
     "layers": Table(LAYERS, frozenset({"device", "dtype"}), inferred=INFERRED),
-    "datasets": Table(DATASETS, frozenset({"root", "split", "download"})),
+    "datasets": Table(DATASETS, frozenset({"download"}), inferred=frozenset({"root", "split"})),
     "transforms": Table(TRANSFORMS),
     "optimizers": Table(OPTIMIZERS, frozenset({"params"})),
     "schedules": Table(SCHEDULES, frozenset({"optimizer", "epochs", "steps_per_epoch"})),

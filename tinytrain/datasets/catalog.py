@@ -29,6 +29,10 @@ SPLITS = ("train", "val", "test")
 DATASETS: Registry[Callable[..., Any]] = Registry("dataset")
 """Name -> `build(root, split, **options)`: a set with `classes` and `targets`, or None where there is no such split."""
 
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_OF_A_SET = {"root", "train", "transform", "target_transform", "transforms", "download"}
+"""Arguments that every set takes and the catalogue gives; the others are its options."""
+
 
 class MissingSplit(DataError):
     """A data set lacks a split that is needed."""
@@ -145,10 +149,14 @@ _BUNDLED = {"digits"}
 def _in_two(kind: Callable[..., Any]) -> Callable[..., Any]:
     """A set that comes as train and test."""
 
-    def build(root: Any, split: str, **options: Any) -> Any:
+    def build(root: Any, split: str, /, **options: Any) -> Any:
         return None if split == "val" else kind(root=root, train=split == "train", **options)
 
+    parameters = inspect.signature(kind).parameters.values()
+    options = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters if p.kind in _BY_NAME and p.name not in _OF_A_SET]
     build.__doc__ = kind.__doc__
+    # Without root and split, which come by position: EMNIST has an option `split`.
+    build.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
     return build
 
 
@@ -166,7 +174,7 @@ for _name, _kind in {
 
 
 @DATASETS.register("idx")
-def _idx(root: Any, split: str, *, classes: Sequence[str] | None = None, download: bool = False) -> IDX | None:
+def _idx(root: Any, split: str, /, *, classes: Sequence[str] | None = None, download: bool = False) -> IDX | None:
     """Files of your own in MNIST's form; without names, the classes are the labels of the training images."""
     if split == "val":
         return None
@@ -178,7 +186,7 @@ def _idx(root: Any, split: str, *, classes: Sequence[str] | None = None, downloa
 
 @DATASETS.register("image_folder")
 def _image_folder(
-    root: Any, split: str, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
+    root: Any, split: str, /, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
 ) -> ImageFolder | None:
     """Folders `train`, `val`, `test` with a folder for every class."""
     folder = _required_root(root, "image_folder") / split
@@ -187,7 +195,7 @@ def _image_folder(
 
 @DATASETS.register("labels_file")
 def _labels_file(
-    root: Any, split: str, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
+    root: Any, split: str, /, *, download: bool = False, shortest_edge: int | None = None, cache: str | None = None
 ) -> LabelsFile | None:
     """Files `train.csv`, `val.csv`, `test.csv`, or with `.jsonl`, that list images and labels."""
     folder = _required_root(root, "labels_file")

@@ -22,7 +22,7 @@ def reduce_to_classes(dataset: Any, classes: Sequence[str]) -> Any:
         classes: their names, in the order that gives them their new indices.
 
     Raises:
-        ConfigError: a name is not among the set's, or is there twice.
+        ConfigError: a name is not among the set's or is there twice, or there are fewer than two.
     """
     for name in classes:
         if name not in dataset.classes:
@@ -30,6 +30,9 @@ def reduce_to_classes(dataset: Any, classes: Sequence[str]) -> Any:
             raise ConfigError(f"there is no class {name!r}{hint}", remedy=f"Known: {', '.join(dataset.classes)}")
     if len(set(classes)) != len(classes):
         raise ConfigError("a class is named twice")
+    if len(classes) < 2:
+        known = ", ".join(dataset.classes)
+        raise ConfigError(f"two classes are needed to tell apart, got {len(classes)}", remedy=f"Known: {known}")
     numbers = [dataset.classes.index(name) for name in classes]
     labels = labels_of(dataset)
     rows = np.flatnonzero(np.isin(labels, numbers))
