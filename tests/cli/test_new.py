@@ -37,9 +37,7 @@ def folder(tmp_path):
 def test_a_folder_gets_a_config_that_fits_it(folder, tmp_path, capsys):
     output = tmp_path / "c.yaml"
     assert run(["new", str(folder), "--output", str(output)]) == 0
-    assert "12 training images of 2 classes (6 each), shorter sides of 40 pixels, colour" in (
-        capsys.readouterr().out
-    )
+    assert "12 training images of 2 classes (6 each), shorter sides of 40 pixels, colour" in (capsys.readouterr().out)
     config = load_config(output)
     assert config.name == "my-photos"
     assert config.data.root == str(folder)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from tinytrain.config.build import build_experiment, load_data
+from tinytrain.config.build import build_experiment, load_data, pipeline_of
 from tinytrain.config.findings import Check, Plan
 from tinytrain.config.finetune import build_finetuning, source_of, weights_asked_for, with_preprocessing
 from tinytrain.config.schema import Config
@@ -19,7 +19,7 @@ from tinytrain.inspection.split_survey import SplitSurvey, survey_split
 from tinytrain.training.precision import LOWER
 from tinytrain.training.preflight import PLACEHOLDERS
 from tinytrain.training.rehearsal import estimate_memory, learning_rates, rehearse, waits_for_plateau
-from tinytrain.transforms import Compose, Normalize, build_pipeline
+from tinytrain.transforms import Compose, Normalize
 
 IMBALANCE = 10
 """A class with so many times the images of another one is worth a note."""
@@ -77,9 +77,7 @@ def check_config(config: Config, *, watch: Callable[[str, int, int], None] = lam
 def _survey(check: Check, splits: Splits, watch: Callable[[str, int, int], None]) -> None:
     """Look at the images of every split and judge what was seen."""
     check.classes = splits.classes
-    until_normalize, check.normalize = _before_normalize(
-        build_pipeline([{step.name: step.arguments} for step in check.config.transforms.eval])
-    )
+    until_normalize, check.normalize = _before_normalize(pipeline_of(check.config, "eval"))
     for split in SPLITS:
         dataset = getattr(splits, split)
         if dataset is None:

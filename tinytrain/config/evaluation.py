@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tinytrain.config.build import build_loader, build_model, image_shape, load_data
+from tinytrain.config.build import build_loader, build_model, image_shape, load_data, pipeline_of
 from tinytrain.config.load import config_from_values
 from tinytrain.config.losses import build_loss, with_class_weights
 from tinytrain.config.problems import placed
@@ -30,7 +30,6 @@ from tinytrain.training import Mistake, RunFolder, Scores, evaluate, worst_mista
 from tinytrain.training.calibration import calibration_error, fit_temperature
 from tinytrain.training.metrics import class_indices
 from tinytrain.training.views import Augmentation, MeanOfViews, Views
-from tinytrain.transforms import build_pipeline
 from tinytrain.utils.data import DataLoader
 from tinytrain.weights import description_in, load_bundle, read_weights, save_bundle
 
@@ -298,7 +297,7 @@ class _KnownClasses(ImageFolder):
 
 
 def _class_folders(config: Config, folder: Path, known: _Known, augmentation: Augmentation | None) -> _KnownClasses:
-    pipeline = build_pipeline([{step.name: step.arguments} for step in config.transforms.eval])
+    pipeline = pipeline_of(config, "eval")
     transform = pipeline if augmentation is None else Views(pipeline, augmentation)
     mode = "L" if known.channels == 1 else "RGB"
     return _KnownClasses(

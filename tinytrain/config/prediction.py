@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from tinytrain.config.build import build_model, image_shape, load_data
+from tinytrain.config.build import build_model, image_shape, load_data, pipeline_of
 from tinytrain.config.load import model_from_values
 from tinytrain.config.origins import Origins, place_of
 from tinytrain.config.problems import placed
@@ -119,7 +119,10 @@ def load_classifier(
         origins: Origins = {(): os.fspath(source)}
         with blamed_on_weights():
             section = model_from_values(bundle.model, origins)
-            transform = build_pipeline(bundle.eval_transforms, place=place_of(("transforms", "eval"), origins))
+            transform = build_pipeline(
+                bundle.eval_transforms,
+                place=lambda path, reason: place_of(("transforms", "eval", *path), origins),
+            )
             model = build_model(section, num_classes=len(class_names), input_shape=input_shape, origins=origins)
     else:
         file = read_weights(source)
@@ -127,7 +130,7 @@ def load_classifier(
         weights = file.tensors
         class_names, input_shape = _what_the_data_says(config)
         require_same_classes(config, class_names, None if described is None else described["class_names"])
-        transform = build_pipeline([{step.name: step.arguments} for step in config.transforms.eval])
+        transform = pipeline_of(config, "eval")
         model = build_model(config.model, num_classes=len(class_names), input_shape=input_shape)
     load_every_tensor(model, weights, mapping, source)
     where = require(device)
