@@ -151,3 +151,22 @@ def test_a_factor_of_zero_forgets_what_the_input_holds():
 
 def test_kron_lays_out_blocks():
     assert tt.kron(tt.tensor([1, 2]), tt.tensor([[1], [3]])).tolist() == [[1, 2], [3, 6]]
+
+
+def test_einsum_promotes_types_where_nothing_is_summed_over_both():
+    x = tt.tensor([1, 2], dtype=tt.int16)
+    y = tt.tensor([0.5, 1.5], requires_grad=True)
+    found = tt.einsum("i,j->ij", x, y)
+    assert found.dtype is tt.float32
+    assert found.tolist() == [[0.5, 1.5], [1.0, 3.0]]
+    found.sum().backward()
+    assert y.grad.tolist() == [3, 3]
+    assert tt.einsum("i,j->j", tt.ones(2, dtype=tt.float16), tt.ones(2)).dtype is tt.float32
+    assert tt.einsum("i,i->i", x, tt.tensor([2**40, 1])).tolist() == [2**40, 2]
+
+
+@pytest.mark.parametrize("equation", ["i,i->", "i,j,j->i"])
+def test_einsum_sums_products_of_one_type_only(equation):
+    operands = [tt.ones(2), tt.ones(2), tt.ones(2, dtype=tt.int16)][-equation.count(",") - 1 :]
+    with pytest.raises(RuntimeError, match=r"expected scalar type float32 but found int16"):
+        tt.einsum(equation, *operands)

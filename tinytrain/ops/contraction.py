@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array, array_module
-from tinytrain.dtypes import is_low
+from tinytrain.dtypes import is_low, promote_types
 from tinytrain.ops.autocasting import by_autocast
-from tinytrain.ops.common import same_device
+from tinytrain.ops.common import cast, same_device
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
@@ -36,7 +36,7 @@ def einsum(*args: Any) -> Tensor:
             leading dimensions that broadcast. Without `->` the result has the letters that occur once, in order.
 
     Raises:
-        RuntimeError: the equation is malformed, or does not fit the operands.
+        RuntimeError: the equation is malformed, does not fit the operands, or sums products of two types.
         ValueError: there is no operand.
     """
     terms, output, operands = _parse(args)
@@ -75,14 +75,16 @@ def contract(operands: Sequence[Tensor], labels: Sequence[Labels], output: Label
     The gradient of an operand is again a contraction: of the result's gradient with the other operands.
 
     Args:
-        operands: tensors of one type.
+        operands: tensors; types that differ promote to one where no sum of products runs over both.
         labels: one label per dimension of each; a label may occur twice in one (its diagonal).
         output: the labels of the result, each once.
 
     Raises:
-        RuntimeError: dimensions with one label differ in size and neither is 1.
+        RuntimeError: dimensions with one label differ in size and neither is 1, or types differ within a sum.
     """
     sizes = _sizes(operands, labels)
+    if any(each.array.dtype != operands[0].array.dtype for each in operands):
+        operands = _promoted(operands, labels, output, sizes)
     arrays, terms = [], []
     for operand, term in zip(operands, labels, strict=True):
         array, distinct = _diagonal(operand.array, term)
@@ -107,6 +109,28 @@ def contract(operands: Sequence[Tensor], labels: Sequence[Labels], output: Label
     out = _contract_arrays(arrays, terms, output)
     rules = tuple(rule_of(position) for position in range(len(operands)))
     return record(out, "Einsum", tuple(operands), rules, saved=tuple(operands))
+
+
+def _promoted(
+    operands: Sequence[Tensor], labels: Sequence[Labels], output: Labels, sizes: dict[int, int]
+) -> list[Tensor]:
+    """Return operands in the type that they promote to, multiplied from the left.
+
+    Raises:
+        RuntimeError: products of two types would be summed, which PyTorch leaves to matrix products of one type.
+    """
+    to = operands[0].dtype
+    for position in range(1, len(operands)):
+        found = operands[position].dtype
+        before = {label for term in labels[:position] for label in term}
+        needed = {label for term in [*labels[position + 1 :], output] for label in term}
+        is_sum = any(label in before and label not in needed and sizes[label] > 1 for label in labels[position])
+        if is_sum and found is not to:
+            raise RuntimeError(
+                f"einsum(): expected scalar type {to.name} but found {found.name}; sums need operands of one type"
+            )
+        to = promote_types(to, found)
+    return [cast(each, to) for each in operands]
 
 
 def _contract_arrays(arrays: Sequence[Array], terms: Sequence[Labels], output: Labels) -> Array:
