@@ -149,3 +149,28 @@ def test_gradients_of_stored_values():
         return y
 
     assert gradcheck(store, [numbers(3, 4).clone().requires_grad_(), value])
+
+
+@pytest.mark.parametrize("value", [tt.tensor(1.0, dtype=tt.float64), tt.tensor([1]), tt.tensor([[1]])])
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [(tt.tensor([True, False]), [1, 0]), ([True, False], [1, 0]), (True, [1, 1]), (False, [0, 0])],
+)
+def test_one_value_of_another_type_is_stored_by_a_mask(index, expected, value):
+    x = tt.zeros(2)
+    x[index] = value
+    assert x.tolist() == expected
+
+
+def test_the_gradient_of_one_value_stored_by_a_mask_has_the_values_type():
+    value = tt.tensor(1.0, dtype=tt.float64, requires_grad=True)
+    x = tt.zeros(3)
+    x[tt.tensor([True, False, True])] = value
+    (x * tt.tensor([1.0, 2.0, 4.0])).sum().backward()
+    assert (value.grad.item(), value.grad.dtype) == (5, tt.float64)
+
+
+def test_several_values_of_another_type_are_refused():
+    for index, value in (([0], tt.tensor([1])), (tt.tensor([True, True]), tt.tensor([1, 2]))):
+        with pytest.raises(RuntimeError, match="got float32 for the destination and int64 for the source"):
+            tt.zeros(2)[index] = value

@@ -15,7 +15,7 @@ from tinytrain.device import Array, array_module
 from tinytrain.kernels.scattering import scatter_add
 from tinytrain.ops.arithmetic import fill
 from tinytrain.ops.autocasting import by_autocast
-from tinytrain.ops.common import is_number, same_device
+from tinytrain.ops.common import cast, is_number, same_device
 from tinytrain.ops.places import check_range
 from tinytrain.ops.shape import expand
 from tinytrain.ops.slicing import part
@@ -59,6 +59,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     """
     if not isinstance(value, Tensor) and not is_number(value):
         raise TypeError(f"can't assign a {type(value).__name__} to a {input.type()}")
+    if isinstance(index, bool) and isinstance(value, Tensor):
+        value = cast(value, input.dtype)  # all or nothing is assigned, as with a slice
     basic, indices = _parse(input, index)
     target = input if _is_whole(basic) else part(input, basic, _view_name(basic))
     if not isinstance(value, Tensor):
@@ -277,7 +279,14 @@ def _take(input: Tensor, indices: Indices) -> Tensor:
 
 
 def _put(input: Tensor, indices: Indices, values: Tensor, *, accumulate: bool) -> Tensor:
-    """Return a copy of `input` with `values` stored at (or added to) the elements that index arrays name."""
+    """Return a copy of `input` with `values` stored at (or added to) the elements that index arrays name.
+
+    Raises:
+        RuntimeError: the values do not broadcast, or have another type and are not one value for a single mask.
+    """
+    arrays = [each for each in indices if not isinstance(each, slice)]
+    if values.array.size == 1 and len(arrays) == 1 and arrays[0].dtype.kind == "b" and not accumulate:
+        values = cast(values, input.dtype)
     if values.dtype is not input.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {input.dtype.name} for the destination "
