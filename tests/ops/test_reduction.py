@@ -202,3 +202,8 @@ def test_the_nuclear_norm_has_its_slope():
 def test_an_unknown_norm_is_refused():
     with pytest.raises(RuntimeError, match="`p` must be a number, 'fro' or 'nuc'; got 'two'"):
         tt.norm(tt.zeros(2), "two")
+
+
+def test_nansum_gives_the_type_that_is_asked_for():
+    assert tt.nansum(tt.tensor([1.0, 2.0]), dtype=tt.int32).dtype is tt.int32
+    assert tt.nansum(tt.tensor([1, 2], dtype=tt.int32)).dtype is tt.int64

@@ -52,7 +52,7 @@ def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: dtyp
     input = _summand(input, dtype)
     x = input.array
     if x.dtype.kind not in FLOATS:
-        return sum(input, dim, keepdim)
+        return sum(input, dim, keepdim, dtype=dtype)
     xp = array_module(x)
     axes = wrap_dims(dim, x.ndim)
     known = ~xp.isnan(x)
