@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import tinytrain as tt
+import tinytrain.nn.functional as F
 from tinytrain.autograd import gradcheck
 
 
@@ -91,3 +92,10 @@ def test_rot90_turns_from_the_first_dim_to_the_second():
 )
 def test_gradients_go_back_in_order(function):
     assert gradcheck(function, [numbers(2, 1, 3).detach().requires_grad_()])
+
+
+@pytest.mark.parametrize("name", ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"])
+def test_a_shuffle_that_moves_nothing_is_a_copy(name):
+    x = tt.zeros(1, 2, 2, 2)
+    getattr(F, name)(x, 1).fill_(1)
+    assert x.sum() == 0

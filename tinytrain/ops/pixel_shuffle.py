@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tinytrain.ops.copying import CONTIGUOUS, clone
 from tinytrain.ops.rearrangement import permute
 from tinytrain.ops.shape import reshape
 from tinytrain.tensor import Tensor
@@ -27,7 +28,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(batch)
     parts = reshape(input, (*batch, c // (r * r), r, r, h, w))
     moved = permute(parts, (*range(n), n, n + 3, n + 1, n + 4, n + 2))
-    return reshape(moved, (*batch, c // (r * r), h * r, w * r))
+    return _copied(moved, (*batch, c // (r * r), h * r, w * r))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -48,7 +49,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(batch)
     parts = reshape(input, (*batch, c, h // r, r, w // r, r))
     moved = permute(parts, (*range(n), n, n + 2, n + 4, n + 1, n + 3))
-    return reshape(moved, (*batch, c * r * r, h // r, w // r))
+    return _copied(moved, (*batch, c * r * r, h // r, w // r))
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -64,7 +65,12 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         raise RuntimeError(f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups.")
     parts = reshape(input, (n, groups, c // groups, *spatial))
     moved = permute(parts, (0, 2, 1, *range(3, parts.ndim)))
-    return reshape(moved, (n, c, *spatial))
+    return _copied(moved, (n, c, *spatial))
+
+
+def _copied(moved: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a copy under another shape, also where nothing moved and a view would do."""
+    return reshape(clone(moved, memory_format=CONTIGUOUS), shape)
 
 
 def _sizes(input: Tensor, name: str) -> tuple[int, ...]:
