@@ -160,7 +160,7 @@ def fmod(input: Any, other: Any) -> Tensor:
 
 
 @by_autocast
-@rounds_once
+@partial(rounds_once, promotes=True)
 def pow(input: Any, exponent: Any) -> Tensor:
     """Return `input` to the power `exponent`, element by element.
 

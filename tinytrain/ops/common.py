@@ -122,11 +122,12 @@ def cast(tensor: Tensor, to: dtypes.dtype) -> Tensor:
     return record(converted, "ToCopy", (tensor,), (lambda g: g.astype(from_),))
 
 
-def rounds_once(function: Function) -> Function:
+def rounds_once(function: Function, *, promotes: bool = False) -> Function:
     """Let an op of several steps compute floats of 16 bits in float32 and round the results, as PyTorch's kernels do.
 
     Args:
         function: an op whose first argument decides; where the caller names a `dtype`, that is the result's.
+        promotes: the result's type is the one that all tensors promote to, not that of the first.
     """
     code = inspect.unwrap(function).__code__
     names = code.co_varnames[: code.co_argcount]
@@ -143,9 +144,12 @@ def rounds_once(function: Function) -> Function:
         result = function(*map(_widened, args), **named)
         if _given("dtype", names, args, kwargs) is not None:
             return result
+        to = input.dtype
+        if promotes:
+            to = result_type(*(each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)))
         if isinstance(result, Tensor):
-            return cast(result, input.dtype)
-        return type(result)([cast(each, input.dtype) for each in result])
+            return cast(result, to)
+        return type(result)([cast(each, to) for each in result])
 
     return run  # type: ignore[return-value]  # the wrapper has the signature of what it wraps
 

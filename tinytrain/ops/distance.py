@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tinytrain.device import array_module
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import operands, rounds_once, wrap_dim
@@ -44,7 +46,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
 
 
 @by_autocast
-@rounds_once
+@partial(rounds_once, promotes=True)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return the cosine of the angle between vectors along `dim`, each norm taken as `eps` at least.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from tinytrain.device import array_module, number_of
 from tinytrain.ops.autocasting import by_autocast
@@ -13,7 +14,7 @@ from tinytrain.tensor import Tensor, wrap
 __all__ = ["gaussian_nll_loss", "poisson_nll_loss"]
 
 
-@rounds_once
+@partial(rounds_once, promotes=True)
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def l1_loss(
 
 
 @by_autocast
-@rounds_once
+@partial(rounds_once, promotes=True)
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
