@@ -14,9 +14,10 @@ from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type, rounds_once
 from tinytrain.ops.fusion import pending_sum
 from tinytrain.ops.output import accepts_out
+from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
-from tinytrain.tensor import Tensor, wrap
+from tinytrain.tensor import Tensor
 
 __all__ = [
     "add",
@@ -165,7 +166,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     """Return `input` to the power `exponent`, element by element.
 
     Raises:
-        RuntimeError: integers are raised to a negative integer number.
+        RuntimeError: integers are raised to an integer number that is negative or does not fit their type.
     """
     if is_number(exponent):
         return _power_of_number(input, exponent)
@@ -240,7 +241,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
         value = cast(value, input.dtype)
         out = xp.broadcast_to(value.array, input.array.shape).copy()
         return record(out, "Fill", (input, value), (xp.zeros_like, lambda g: g.sum()))
-    out = xp.full_like(input.array, wrap(xp.asarray(value)).array.astype(input.array.dtype))
+    out = xp.full_like(input.array, xp.asarray(fitted_number(value, input.dtype)))
     return record(out, "Fill", (input,), (xp.zeros_like,))
 
 
@@ -253,13 +254,15 @@ def true_divide(input: Any, other: Any) -> Tensor:
 
 
 def _scaled(input: Any, other: Any, alpha: float) -> Any:
-    """Return `alpha * other`, refusing a factor of a higher kind than the operands."""
-    kind = result_type(input, other).kind
-    if isinstance(alpha, bool) and kind != 0:
+    """Return `alpha * other` in the operands' type, refusing a factor of a higher kind, or one that does not fit."""
+    to = result_type(input, other)
+    if isinstance(alpha, bool) and to.kind != 0:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
-    if isinstance(alpha, float) and kind < 2:
+    if isinstance(alpha, float) and to.kind < 2:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
-    return other * alpha if is_number(other) else mul(other, alpha)
+    if to.kind == 1:
+        fitted_number(alpha, to)  # raises where it does not fit
+    return other * alpha if is_number(other) else mul(cast(other, to), alpha)
 
 
 def _checked(a: Tensor, b: Tensor) -> Tensor:
@@ -294,6 +297,8 @@ def _power_of_number(input: Tensor, exponent: Any) -> Tensor:
     to = result_type(input, exponent)
     if to.kind < 2 and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
+    if to.kind == 1:
+        fitted_number(exponent, to)  # raises where it does not fit
     input = cast(input, to)
     x = input.array
     xp = array_module(x)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from tinytrain.device import Array, array_module, choose
-from tinytrain.dtypes import FLOATS
+from tinytrain.dtypes import FLOATS, limits_of
 from tinytrain.ops.arithmetic import add, div, mul
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, operands, require_tensors, result_type
+from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor, wrap
@@ -28,7 +29,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         max: the same.
 
     Raises:
-        RuntimeError: neither limit is given.
+        RuntimeError: neither limit is given, one does not fit the type, or the shapes do not broadcast.
     """
     require_tensors("clamp", input)
     if min is None and max is None:
@@ -36,14 +37,16 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return _clamp_by_tensors(input, min, max)
     limits = [each for each in (min, max) if each is not None]
-    input = cast(input, result_type(input, *limits))
+    to = result_type(input, *limits)
+    input = cast(input, to)
     x = input.array
     xp = array_module(x)
-    y = x if min is None else xp.maximum(x, min)
-    y = y if max is None else xp.minimum(y, max)
+    low, high = (None if each is None else xp.asarray(fitted_number(each, to)) for each in (min, max))
+    y = x if low is None else xp.maximum(x, low)
+    y = y if high is None else xp.minimum(y, high)
 
     def rule(g: Array) -> Array:
-        inside = x <= max if min is None else x >= min if max is None else (x >= min) & (x <= max)
+        inside = x <= high if low is None else x >= low if high is None else (x >= low) & (x <= high)
         return g * inside
 
     return record(y, "ClampBackward1", (input,), (rule,), saved=(input,))
@@ -67,7 +70,10 @@ def nan_to_num(
     xp = array_module(x)
     if x.dtype.kind not in FLOATS:
         return wrap(x.copy())
-    y = xp.nan_to_num(x, nan=0.0 if nan is None else nan, posinf=posinf, neginf=neginf)
+    limits = limits_of(x.dtype)
+    y = choose(x != x, 0.0 if nan is None else nan, x, x.dtype)
+    y = choose(x == xp.inf, limits.max if posinf is None else posinf, y, x.dtype)
+    y = choose(x == -xp.inf, limits.min if neginf is None else neginf, y, x.dtype)
     return record(y, "NanToNum", (input,), (lambda g: g * xp.isfinite(x),), saved=(input,))
 
 
@@ -80,7 +86,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
         weight: a number, or a tensor of the type of `input`.
 
     Raises:
-        RuntimeError: the types differ.
+        RuntimeError: the types differ, or the shapes do not broadcast.
         NotImplementedError: the elements are no floats.
     """
     for name, each in (("end", end), ("weight", weight)):
@@ -172,9 +178,12 @@ def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
     """Limit `input` where at least one limit is a tensor, to which gradients flow where it acts."""
     to = result_type(*(each for each in (input, min, max) if each is not None))
     result = cast(input, to)
-    if min is not None:
-        result = _limit(result, min, larger=True)
-    return result if max is None else _limit(result, max, larger=False)
+    xp = array_module(input.array)
+    for limit, larger in ((min, True), (max, False)):
+        if limit is not None:
+            fits = limit if isinstance(limit, Tensor) else wrap(xp.asarray(fitted_number(limit, to)))
+            result = _limit(result, fits, larger=larger)
+    return result
 
 
 def _limit(input: Tensor, limit: Any, *, larger: bool) -> Tensor:

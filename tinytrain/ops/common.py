@@ -229,7 +229,11 @@ def _operand(value: Any, to: dtypes.dtype, like: Tensor) -> Tensor:
         if type(value.array) is not type(like.array):
             same_device("operation", value, like)
         return cast(value, to)
-    return wrap(module_of(like.device).asarray(value, dtype=to.numpy))
+    xp = module_of(like.device)
+    try:
+        return wrap(xp.asarray(value, dtype=to.numpy))
+    except OverflowError:  # an integer of more bits wraps, also where it is compared
+        return wrap(xp.asarray(np.asarray(value).astype(to.numpy)))
 
 
 def _number_type(value: Any) -> dtypes.dtype:

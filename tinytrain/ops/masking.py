@@ -8,6 +8,7 @@ from tinytrain.device import Array, array_module, choose, number_of
 from tinytrain.ops.common import is_number, operands, result_type, same_device
 from tinytrain.ops.gathering import nonzero
 from tinytrain.ops.shape import broadcast_tensors
+from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
@@ -26,7 +27,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         A tensor of the type that `input` and `other` promote to; or a tuple of index vectors, as `nonzero` gives.
 
     Raises:
-        RuntimeError: the condition has another type, or the shapes do not broadcast.
+        RuntimeError: the condition has another type, a number does not fit, or the shapes do not broadcast.
     """
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
@@ -35,9 +36,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.name}"
         )
     xp = array_module(condition.array)
-    if is_number(input) and is_number(other):
-        input = wrap(xp.asarray(input, result_type(input).numpy))
-    a, b = operands(input, other)
+    to = result_type(input, other)
+    a, b = operands(*(wrap(xp.asarray(fitted_number(x, to))) if is_number(x) else x for x in (input, other)))
     same_device("where", condition, a, b)
     mask, first, second = broadcast_tensors(condition, a, b)
     chosen = mask.array.astype(bool)
@@ -61,14 +61,14 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         value: a number or a tensor without dims.
 
     Raises:
-        RuntimeError: the mask has another type or does not broadcast, or the value has dims.
+        RuntimeError: the mask has another type or does not broadcast, or the value has dims or does not fit.
     """
     spread, chosen = _masked("masked_fill", input, mask)
     xp = array_module(chosen)
     if not isinstance(value, Tensor):
         if isinstance(value, complex):
             raise RuntimeError(f"value cannot be converted to type {input.dtype.name} without overflow; got {value}")
-        number = xp.asarray(value).astype(input.array.dtype)
+        number = xp.asarray(fitted_number(value, input.dtype))
         filled = choose(chosen, number, spread.array, number.dtype)
         return record(filled, "MaskedFill", (spread,), (_kept_outside(chosen),))
     if value.array.ndim:

@@ -10,6 +10,7 @@ from tinytrain.device import Array
 from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
@@ -33,7 +34,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         a tensor of the input's dtype.
 
     Raises:
-        RuntimeError: `pad` does not fit the shape, or takes more elements than the mode has.
+        RuntimeError: `pad` does not fit the shape, takes more elements than the mode has, or `value` does not fit.
         NotImplementedError: the mode does not exist, or not for that many dimensions or that dtype.
         TypeError: an argument is of another kind.
     """
@@ -65,7 +66,8 @@ def _pad_constant(input: Tensor, pairs: Sequence[tuple[int, int]], value: float)
     def rule(g: Array) -> Array:
         return kernel("pad_constant", g)(g, cut, 0)
 
-    return record(kernel("pad_constant", x)(x, pairs, value), "ConstantPadNd", (input,), (rule,))
+    number = fitted_number(float(value), input.dtype)[()]
+    return record(kernel("pad_constant", x)(x, pairs, number), "ConstantPadNd", (input,), (rule,))
 
 
 def _pad_own(input: Tensor, pairs: Sequence[tuple[int, int]], mode: str) -> Tensor:

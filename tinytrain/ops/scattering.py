@@ -14,6 +14,7 @@ from tinytrain.ops.places import as_line, checked_places, checked_vector, prepar
 from tinytrain.ops.scatter_reduction import scatter_reduce
 from tinytrain.ops.shape import expand
 from tinytrain.ops.slicing import along
+from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
@@ -46,8 +47,8 @@ def scatter(
     if reduce not in (None, "add", "multiply"):
         raise RuntimeError(f"reduce argument must be either add or multiply; got {reduce!r}")
     if not isinstance(src, Tensor):
-        number = array_module(input.array).asarray(value if src is None else src)
-        src = expand(wrap(number.astype(input.array.dtype)), index.array.shape)
+        number = fitted_number(value if src is None else src, input.dtype)
+        src = expand(wrap(array_module(input.array).asarray(number)), index.array.shape)
     if reduce is not None:
         return scatter_reduce(input, dim, index, src, "sum" if reduce == "add" else "prod")
     places, values = prepared("scatter", input, dim, index, src)
@@ -138,14 +139,14 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         value: a number or a tensor without dims.
 
     Raises:
-        RuntimeError: the value has dims.
+        RuntimeError: the value has dims, or does not fit the type.
         IndexError: an index is out of range, `index` is no vector, or there is no such dimension.
     """
     dim = wrap_dim(dim, input.array.ndim)
     places = along(dim, checked_vector("index_fill", input, dim, index, negative=True))
     out = as_line(input.array.copy())
     if not isinstance(value, Tensor):
-        out[places] = array_module(out).asarray(value).astype(out.dtype)
+        out[places] = array_module(out).asarray(fitted_number(value, input.dtype))
         return record(out.reshape(input.array.shape), "IndexFill", (input,), (_cleared(places),))
     if value.array.ndim:
         raise RuntimeError(

@@ -41,6 +41,21 @@ def array_of(data: Any, dtype: dtypes.dtype | None = None) -> np.ndarray:
     return array if dtype is None else _fitted(array, dtype)
 
 
+def fitted_number(value: Any, dtype: dtypes.dtype) -> np.ndarray:
+    """Return a Python or NumPy number as an array without dims.
+
+    Args:
+        value: the number; a negative integer wraps in an unsigned type, as in PyTorch.
+        dtype: the type of the array.
+
+    Raises:
+        RuntimeError: an integer type cannot hold the number.
+    """
+    if dtype.is_floating_point:
+        return np.asarray(value, dtype.numpy)
+    return _fitted(np.asarray(value), dtype)
+
+
 def _shape_of(data: Any) -> tuple[int, ...]:
     """Return the shape told by the first element of each level."""
     shape = []
@@ -109,10 +124,10 @@ def _dtype_of_kind(kind: type) -> dtypes.dtype:
 
 def _fitted(array: np.ndarray, dtype: dtypes.dtype) -> np.ndarray:
     """Return an array converted to `dtype`, after checking that integers fit it."""
-    if dtype.numpy.kind in "iu" and array.size and dtype is not dtypes.int64:
+    if dtype.numpy.kind in "iu" and array.size and not np.can_cast(array.dtype, dtype.numpy):
         limits = np.iinfo(dtype.numpy)
-        low = -limits.max if limits.min == 0 else limits.min
-        if array.min() < low or array.max() > limits.max:
+        low = -limits.max if limits.min == 0 and array.dtype.kind != "f" else limits.min
+        if not low <= array.min() <= array.max() <= limits.max:  # nor is NaN within
             raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
     with np.errstate(all="ignore"):
         return array.astype(dtype.numpy)
