@@ -168,3 +168,16 @@ def test_the_mean_of_nothing_is_nan():
 def test_what_does_not_fit_is_refused(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+@pytest.mark.parametrize(
+    ("name", "factor"),
+    [
+        ("binary_cross_entropy", "weight"),
+        ("binary_cross_entropy_with_logits", "weight"),
+        ("binary_cross_entropy_with_logits", "pos_weight"),
+    ],
+)
+def test_factors_that_do_not_broadcast_are_refused(name, factor):
+    with pytest.raises(RuntimeError, match=r"tensor a \(2\) must match the size of tensor b \(3\)"):
+        getattr(F, name)(tt.ones(2), tt.ones(2), **{factor: tt.ones(3)})

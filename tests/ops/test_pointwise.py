@@ -167,3 +167,16 @@ def test_fmax_ignores_a_nan_that_maximum_keeps():
     a, b = tt.tensor([math.nan, 1.0]), tt.tensor([2.0, math.nan])
     assert tt.fmax(a, b).tolist() == [2, 1]
     assert all(math.isnan(each) for each in tt.maximum(a, b).tolist())
+
+
+@pytest.mark.parametrize("name", ["atan2", "hypot", "lerp", "lerp_weight", "clamp", "clamp_max"])
+def test_shapes_that_do_not_broadcast_are_named(name):
+    x, y = tt.ones(2), tt.ones(3)
+    calls = {
+        "lerp": lambda: tt.lerp(x, y, 0.5),
+        "lerp_weight": lambda: tt.lerp(x, x, y),
+        "clamp": lambda: tt.clamp(x, y, y),
+        "clamp_max": lambda: tt.clamp(x, max=y),
+    }
+    with pytest.raises(RuntimeError, match=r"tensor a \(2\) must match the size of tensor b \(3\)"):
+        calls.get(name, lambda: getattr(tt, name)(x, y))()

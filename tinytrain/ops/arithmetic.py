@@ -11,7 +11,7 @@ from tinytrain import dtypes
 from tinytrain.device import array_module, choose, number_of
 from tinytrain.dtypes import FLOATS
 from tinytrain.ops.autocasting import by_autocast
-from tinytrain.ops.common import cast, is_number, operands, require_tensors, result_type, rounds_once
+from tinytrain.ops.common import cast, check_broadcast, is_number, operands, require_tensors, result_type, rounds_once
 from tinytrain.ops.fusion import pending_sum
 from tinytrain.ops.output import accepts_out
 from tinytrain.ops.values import fitted_number
@@ -63,7 +63,7 @@ def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
         if waiting is not None:
             return waiting
     a, b = operands(input, other)
-    out = a.array + _checked(a, b).array
+    out = a.array + check_broadcast(a, b).array
     return record(
         out, "Add", (a, b), (lambda g: unbroadcast(g, a.array.shape), lambda g: unbroadcast(g, b.array.shape))
     )
@@ -84,7 +84,7 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
             "Subtraction, the `-` operator, with a bool tensor is not supported. "
             "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
-    out = a.array - _checked(a, b).array
+    out = a.array - check_broadcast(a, b).array
     return record(
         out, "Sub", (a, b), (lambda g: unbroadcast(g, a.array.shape), lambda g: unbroadcast(-g, b.array.shape))
     )
@@ -100,7 +100,7 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
 def mul(input: Any, other: Any) -> Tensor:
     """Return the product `input * other`, element by element."""
     a, b = operands(input, other)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     return record(
         x * y,
         "Mul",
@@ -132,7 +132,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
         )
     a, b = operands(input, other, to_float=True)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     with np.errstate(all="ignore"):
         out = x / y
     return record(
@@ -171,7 +171,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
     if is_number(exponent):
         return _power_of_number(input, exponent)
     a, b = operands(input, exponent)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     xp = array_module(x)
     with np.errstate(all="ignore"):
         out = _power(x, y)
@@ -265,23 +265,6 @@ def _scaled(input: Any, other: Any, alpha: float) -> Any:
     return other * alpha if is_number(other) else mul(cast(other, to), alpha)
 
 
-def _checked(a: Tensor, b: Tensor) -> Tensor:
-    """Return `b` after checking that it broadcasts with `a`.
-
-    Raises:
-        RuntimeError: it does not; the message names the first dimension from the right that differs.
-    """
-    shape_a, shape_b = a.array.shape, b.array.shape
-    if shape_a != shape_b:
-        for back, (m, n) in enumerate(zip(reversed(shape_a), reversed(shape_b), strict=False), start=1):
-            if m != n and m != 1 and n != 1:
-                raise RuntimeError(
-                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension "
-                    f"{max(len(shape_a), len(shape_b)) - back}"
-                )
-    return b
-
-
 def _needed(*values: tuple[Tensor, bool]) -> tuple[Tensor, ...]:
     """Return the tensors whose values a gradient will read, given each with whether one will."""
     return tuple(tensor for tensor, is_read in values if is_read)
@@ -335,7 +318,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
     a, b = operands(input, other)
     if a.dtype is dtypes.bool_:
         a, b = cast(a, dtypes.int64), cast(b, dtypes.int64)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     if x.dtype.kind not in FLOATS and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     xp = array_module(x)
@@ -352,7 +335,7 @@ def _rounded_division(input: Any, other: Any, divide_arrays: Any, mode: str) -> 
 
 def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Tensor:
     a, b = operands(input, other)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     if x.dtype.kind not in FLOATS and number_of((y == 0).any()):
         raise RuntimeError("ZeroDivisionError")
     with np.errstate(all="ignore"):
@@ -369,7 +352,7 @@ def _remainder(input: Any, other: Any, rest: Any, rounded: Any, name: str) -> Te
 def _extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) -> Tensor:
     require_tensors(name.lower(), input, other)
     a, b = operands(input, other)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     xp = array_module(x)
 
     def share_of(first: Any, second: Any) -> Any:
@@ -389,7 +372,7 @@ def _known_extremum(input: Tensor, other: Tensor, name: str, *, larger: bool) ->
     """Return the larger or smaller of two tensors; the first has the gradient where they are equal."""
     require_tensors(name.lower(), input, other)
     a, b = operands(input, other)
-    x, y = a.array, _checked(a, b).array
+    x, y = a.array, check_broadcast(a, b).array
     first_won = (x >= y if larger else x <= y) | (y != y)
     return record(
         choose(first_won, x, y, x.dtype),

@@ -8,7 +8,7 @@ from tinytrain.device import Array, array_module, choose
 from tinytrain.dtypes import FLOATS, limits_of
 from tinytrain.ops.arithmetic import add, div, mul
 from tinytrain.ops.autocasting import by_autocast
-from tinytrain.ops.common import cast, operands, require_tensors, result_type
+from tinytrain.ops.common import cast, check_broadcast, operands, require_tensors, result_type
 from tinytrain.ops.values import fitted_number
 from tinytrain.recording import record
 from tinytrain.tape import unbroadcast
@@ -95,7 +95,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f'"lerp" not implemented for {input.dtype.name}')
     a, w = operands(input, weight)
-    x, y, t = a.array, end.array, w.array
+    x, y, t = a.array, check_broadcast(a, end).array, check_broadcast(end, check_broadcast(a, w)).array
     xp = array_module(x)
     out = xp.where(xp.abs(t) < 0.5, x + t * (y - x), y - (y - x) * (1 - t))
     return record(
@@ -134,7 +134,7 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     """Return the angle of the point (`other`, `input`) in radians, from -pi to pi."""
     require_tensors("atan2", input, other)
     a, b = operands(input, other, to_float=True)
-    y, x = a.array, b.array
+    y, x = a.array, check_broadcast(a, b).array
 
     def over_square(g: Array) -> Array:
         square = x * x + y * y
@@ -162,7 +162,7 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     a, b = operands(input, other)
     if not a.dtype.is_floating_point:
         raise NotImplementedError(f'"hypot" not implemented for {a.dtype.name}')
-    x, y = a.array, b.array
+    x, y = a.array, check_broadcast(a, b).array
     out = array_module(x).hypot(x, y)
     return record(
         out,
@@ -189,7 +189,7 @@ def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
 def _limit(input: Tensor, limit: Any, *, larger: bool) -> Tensor:
     """Return the larger (or smaller) of input and limit; the input has the gradient where they are equal."""
     a, b = operands(input, limit)
-    x, y = a.array, b.array
+    x, y = a.array, check_broadcast(a, b).array
     xp = array_module(x)
 
     def kept() -> Array:

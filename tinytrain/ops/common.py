@@ -183,6 +183,23 @@ def operands(first: Any, second: Any, *, to_float: bool = False) -> tuple[Tensor
     return _operand(first, to, like), _operand(second, to, like)
 
 
+def check_broadcast(a: Tensor, b: Tensor) -> Tensor:
+    """Return `b` after checking that it broadcasts with `a`.
+
+    Raises:
+        RuntimeError: it does not; the message names the first dimension from the right that differs.
+    """
+    shape_a, shape_b = a.array.shape, b.array.shape
+    if shape_a != shape_b:
+        for back, (m, n) in enumerate(zip(reversed(shape_a), reversed(shape_b), strict=False), start=1):
+            if m != n and m != 1 and n != 1:
+                raise RuntimeError(
+                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension "
+                    f"{max(len(shape_a), len(shape_b)) - back}"
+                )
+    return b
+
+
 def float_operand(tensor: Tensor) -> Tensor:
     """Return `tensor`, brought to the default float type where its elements are integers or bools."""
     return tensor if tensor.array.dtype.kind in FLOATS else cast(tensor, dtypes.get_default_dtype())

@@ -10,7 +10,7 @@ import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import FLOATS
-from tinytrain.ops.common import is_number, operands, require_tensors, same_device
+from tinytrain.ops.common import check_broadcast, is_number, operands, require_tensors, same_device
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = [
@@ -71,15 +71,7 @@ def broadcast_operands(input: Any, other: Any) -> tuple[Array, Array]:
         RuntimeError: they do not broadcast; the message names the first dimension from the right that differs.
     """
     a, b = operands(input, other)
-    x, y = a.array, b.array
-    if x.shape != y.shape:
-        for back, (m, n) in enumerate(zip(reversed(x.shape), reversed(y.shape), strict=False), start=1):
-            if m != n and m != 1 and n != 1:
-                raise RuntimeError(
-                    f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension "
-                    f"{max(x.ndim, y.ndim) - back}"
-                )
-    return x, y
+    return a.array, check_broadcast(a, b).array
 
 
 eq = _comparison("eq", "`input == other`", lambda x, y: x == y)

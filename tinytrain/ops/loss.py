@@ -14,7 +14,7 @@ import numpy as np
 from tinytrain.device import Array, array_module, choose, number_of
 from tinytrain.ops.activation import floats
 from tinytrain.ops.autocasting import by_autocast
-from tinytrain.ops.common import operands, rounds_once, same_device
+from tinytrain.ops.common import check_broadcast, operands, rounds_once, same_device
 from tinytrain.ops.loss_reduction import record_loss, reduction_of
 from tinytrain.ops.smooth_activation import sigmoid_array
 from tinytrain.tape import unbroadcast
@@ -376,9 +376,13 @@ def _same_shape(name: str, input: Tensor, target: Tensor, *factors: Tensor | Non
 
     Raises:
         ValueError: they are not.
+        RuntimeError: a factor does not broadcast with them.
     """
     same_device(name, input, target, *factors)
     if input.array.shape != target.array.shape:
         raise ValueError(f"{name}: Target size ({target.shape}) must be the same as input size ({input.shape})")
+    for each in factors:
+        if each is not None:
+            check_broadcast(target, each)
     x = floats(input, name)
     return x, target.array.astype(x.dtype, copy=False)
