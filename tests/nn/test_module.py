@@ -264,3 +264,11 @@ def test_depthwise_separable_has_the_parameters_of_its_two_convolutions():
     layer = nn.DepthwiseSeparableConv2d(8, 16, 3, padding=1, bias=False)
     assert sum(p.numel() for p in layer.parameters()) == 8 * 9 + 8 * 16
     assert layer(tt.randn(2, 8, 5, 5)).shape == (2, 16, 5, 5)
+
+
+def test_a_layer_without_inputs_has_an_empty_weight():
+    with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):
+        layer = nn.Linear(0, 3)
+    assert layer(tt.ones(2, 0)).tolist() == [[0, 0, 0], [0, 0, 0]]
+    with pytest.warns(UserWarning, match="zero-element"):
+        assert nn.init.kaiming_normal_(tt.empty(3, 0)).shape == (3, 0)
