@@ -8,7 +8,7 @@ import math
 import pytest
 
 import tinytrain as tt
-from tinytrain.optim import SGD
+from tinytrain.optim import SGD, lr_scheduler
 from tinytrain.optim.schedules import SCHEDULES, Schedule
 
 EPOCHS, STEPS = 4, 5
@@ -86,3 +86,50 @@ def test_a_schedule_taken_up_again_goes_on_as_before(name: str, stop: int):
         assert other_optimizer.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
         schedule.step()
         other.step()
+
+
+def restarts(**options) -> tuple[SGD, lr_scheduler.CosineAnnealingWarmRestarts]:
+    optimizer = SGD([tt.zeros(1, requires_grad=True)], lr=1.0)
+    return optimizer, lr_scheduler.CosineAnnealingWarmRestarts(optimizer, **options)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "length", "share"), [(0.5, 2, 0.25), (1, 2, 0.5), (2, 4, 0), (3.5, 4, 0.375), (6, 8, 0), (12, 8, 0.75)]
+)
+def test_warm_restarts_go_to_a_place_between_two_steps(epoch, length, share):
+    optimizer, schedule = restarts(T_0=2, T_mult=2)
+    schedule.step(epoch)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx((1 + math.cos(math.pi * share)) / 2)
+    assert (schedule.T_i, schedule.T_cur) == (length, length * share)
+    assert schedule.last_epoch == math.floor(epoch)
+
+
+def test_warm_restarts_go_on_from_a_place_between_two_steps():
+    _, schedule = restarts(T_0=2, T_mult=2)
+    schedule.step(1.5)
+    schedule.step()
+    assert (schedule.last_epoch, schedule.T_cur, schedule.T_i) == (2, 0.5, 4)
+    _, other = restarts(T_0=2, T_mult=2)
+    other.load_state_dict(schedule.state_dict())
+    assert other.state_dict() == schedule.state_dict()
+    with pytest.raises(ValueError, match="Expected non-negative epoch, but got -1"):
+        schedule.step(-1)
+
+
+def test_warm_restarts_are_taken_up_from_a_state_without_a_place():
+    _, schedule = restarts(T_0=2, T_mult=2)
+    for _ in range(5):
+        schedule.step()
+    old = {key: value for key, value in schedule.state_dict().items() if key not in ("T_cur", "T_i")}
+    _, other = restarts(T_0=2, T_mult=2)
+    other.load_state_dict(old)
+    assert (other.T_cur, other.T_i) == (3, 4)
+
+
+def test_a_schedule_goes_to_the_step_that_is_named():
+    optimizer = SGD([tt.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
+    schedule.step(5)
+    assert (schedule.last_epoch, optimizer.param_groups[0]["lr"]) == (5, 0.25)
+    schedule.step()
+    assert schedule.get_last_lr() == [0.125]

@@ -125,6 +125,35 @@ def test_schedule_gives_pytorchs_rates(build):
     np.testing.assert_allclose(rates[1], rates[0], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("build", SCHEDULES[:14])
+def test_schedule_goes_to_pytorchs_steps(build):
+    rates = []
+    for library, parameters in zip((torch.optim, optim), twin_parameters(), strict=True):
+        optimizer = library.SGD(parameters, lr=0.5, momentum=0.9)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch deprecates this for all but warm restarts
+            schedule = build(optimizer, library.lr_scheduler)
+            found = []
+            for epoch in (3, None, 9, 0, None, 12, 5):
+                schedule.step(epoch)
+                found.append(schedule.get_last_lr())
+        rates.append(found)
+    np.testing.assert_allclose(rates[1], rates[0], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{"T_0": 3}, {"T_0": 2, "T_mult": 2}])
+def test_warm_restarts_go_to_pytorchs_places_between_steps(options):
+    states = []
+    for library, parameters in zip((torch.optim, optim), twin_parameters(), strict=True):
+        schedule = library.lr_scheduler.CosineAnnealingWarmRestarts(library.SGD(parameters, lr=0.5), **options)
+        found = []
+        for epoch in (0.25, 1.5, None, 2.75, 3, 5.5, None, 9.25, 1, None):
+            schedule.step(epoch)
+            found.append([schedule.last_epoch, schedule.T_cur, schedule.T_i, *schedule.get_last_lr()])
+        states.append(found)
+    np.testing.assert_allclose(states[1], states[0], rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("mode", ["min", "max"])
 @pytest.mark.parametrize("threshold_mode", ["rel", "abs"])
 def test_plateau_schedule_gives_pytorchs_rates(mode, threshold_mode):

@@ -90,7 +90,7 @@ class Schedule:
     def _advance(self, *metrics: float) -> None:
         """Let the schedule take a step from its own rate, which it may compute from the one in force."""
         self._set(self._rates)
-        self.scheduler.step(*metrics)
+        self.scheduler.step(*metrics)  # type: ignore[arg-type]  # only a plateau is told any
         self._rates = self._rates_in_force
 
     def _apply(self) -> None:

@@ -39,10 +39,18 @@ class LRScheduler:
         """Return the rate of each group as set by the last step."""
         return self._last_lr
 
-    def step(self) -> None:
-        """Go on by one step and set the rates."""
-        self.last_epoch += 1
-        self._set(self.get_lr())
+    def _get_closed_form_lr(self) -> list[float]:
+        """Return the rate of each group for step `last_epoch`, from the first rates where the schedule can do so."""
+        return self.get_lr()
+
+    def step(self, epoch: int | None = None) -> None:
+        """Set the rates of the next step.
+
+        Args:
+            epoch: the number of another step to go to.
+        """
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
+        self._set(self.get_lr() if epoch is None else self._get_closed_form_lr())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the schedule remembers; functions are left out."""

@@ -67,7 +67,7 @@ class SequentialLR(_Combined):
         self._schedulers[0].step()
         self._last_lr = self._rates
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # PyTorch's signature
         """Go on by one step; a schedule whose turn it is begins at its first step, from the first rates."""
         self.last_epoch += 1
         position = bisect_right(self._milestones, self.last_epoch)
@@ -93,7 +93,7 @@ class ChainedScheduler(_Combined):
         self.optimizer = self._schedulers[0].optimizer
         self._last_lr = self._rates
 
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # PyTorch's signature
         """Let every schedule take one step."""
         for each in self._schedulers:
             each.step()

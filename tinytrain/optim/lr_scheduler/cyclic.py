@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from tinytrain.optim.lr_scheduler.base import LRScheduler
 from tinytrain.optim.optimizer import Optimizer
@@ -35,6 +36,10 @@ class CosineAnnealingLR(LRScheduler):
         now, before = (1 + math.cos(math.pi * step / self.T_max) for step in (self.last_epoch, self.last_epoch - 1))
         return [(rate - self.eta_min) * now / before + self.eta_min for rate in self._rates]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
+        return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
 
 class CosineAnnealingWarmRestarts(LRScheduler):
     """Half cosines one after the other, each `T_mult` times as long as the one before (Loshchilov and Hutter, 2017).
@@ -53,18 +58,51 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         if T_mult < 1 or not isinstance(T_mult, int):
             raise ValueError(f"Expected integer T_mult >= 1, but got {T_mult}")
         self.T_0, self.T_mult, self.eta_min = T_0, T_mult, eta_min
+        self._turn_to(last_epoch)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """Return the rates of step `last_epoch`."""
-        length, passed = self.T_0, self.last_epoch
-        while passed >= length:
-            passed -= length
-            length *= self.T_mult
-            if self.T_mult == 1:
-                passed %= length
-        share = (1 + math.cos(math.pi * passed / length)) / 2
+        """Return the rates of step `T_cur` of the present `T_i`."""
+        share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
+
+    def step(self, epoch: float | None = None) -> None:
+        """Set the rates of the next step.
+
+        Args:
+            epoch: another step to go to, with a fraction for a place between two, as in `epoch + batch / batches`.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if epoch is None and self.last_epoch >= 0:
+            self.last_epoch += 1
+            self.T_cur += 1
+            if self.T_cur >= self.T_i:
+                self.T_cur -= self.T_i
+                self.T_i *= self.T_mult
+        else:
+            epoch = epoch or 0
+            if epoch < 0:
+                raise ValueError(f"Expected non-negative epoch, but got {epoch}")
+            self._turn_to(epoch)
+        self._set(self.get_lr())
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` remembers; one from before there was `T_cur` tells it by `last_epoch`."""
+        super().load_state_dict(state_dict)
+        if "T_cur" not in state_dict:
+            self._turn_to(self.last_epoch)
+
+    def _turn_to(self, epoch: float) -> None:
+        """Note which half cosine a step lies in, `T_i` long, and how far into it, `T_cur`."""
+        self.last_epoch = math.floor(epoch)
+        self.T_cur, self.T_i = epoch, self.T_0
+        while self.T_cur >= self.T_i:
+            self.T_cur -= self.T_i
+            self.T_i *= self.T_mult
+            if self.T_mult == 1:
+                self.T_cur %= self.T_i
 
 
 class OneCycleLR(LRScheduler):

@@ -80,6 +80,9 @@ class StepLR(LRScheduler):
         due = self.last_epoch > 0 and self.last_epoch % self.step_size == 0
         return [rate * self.gamma if due else rate for rate in self._rates]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.gamma ** (self.last_epoch // self.step_size) for base in self.base_lrs]
+
 
 class MultiStepLR(LRScheduler):
     """The rate times gamma at each milestone.
@@ -98,6 +101,10 @@ class MultiStepLR(LRScheduler):
     def get_lr(self) -> list[float]:
         """Return the rates of step `last_epoch`."""
         return [rate * self.gamma ** self.milestones[self.last_epoch] for rate in self._rates]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        passed = sum(times for step, times in self.milestones.items() if step <= self.last_epoch)
+        return [base * self.gamma**passed for base in self.base_lrs]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` remembers, the milestones also as JSON returns them: with text for keys."""
@@ -121,6 +128,9 @@ class ExponentialLR(LRScheduler):
     def get_lr(self) -> list[float]:
         """Return the rates of step `last_epoch`."""
         return [rate if self.last_epoch == 0 else rate * self.gamma for rate in self._rates]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.gamma**self.last_epoch for base in self.base_lrs]
 
 
 class ConstantLR(LRScheduler):
@@ -146,6 +156,10 @@ class ConstantLR(LRScheduler):
         if self.last_epoch == self.total_iters:
             return [rate / self.factor for rate in self._rates]
         return self._rates
+
+    def _get_closed_form_lr(self) -> list[float]:
+        factor = self.factor if self.last_epoch < self.total_iters else 1
+        return [base * factor for base in self.base_lrs]
 
 
 class LinearLR(LRScheduler):
@@ -184,6 +198,11 @@ class LinearLR(LRScheduler):
         before = self.total_iters * self.start_factor + (self.last_epoch - 1) * rise
         return [rate * (1 + rise / before) for rate in self._rates]
 
+    def _get_closed_form_lr(self) -> list[float]:
+        done = min(self.total_iters, self.last_epoch) / self.total_iters
+        factor = self.start_factor + (self.end_factor - self.start_factor) * done
+        return [base * factor for base in self.base_lrs]
+
 
 class PolynomialLR(LRScheduler):
     """The rate times `(1 - step / total_iters) ** power`.
@@ -206,3 +225,7 @@ class PolynomialLR(LRScheduler):
         left = 1 - self.last_epoch / self.total_iters
         factor = (left / (1 - (self.last_epoch - 1) / self.total_iters)) ** self.power
         return [rate * factor for rate in self._rates]
+
+    def _get_closed_form_lr(self) -> list[float]:
+        left = 1 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * left**self.power for base in self.base_lrs]

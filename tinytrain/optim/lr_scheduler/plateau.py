@@ -56,10 +56,10 @@ class ReduceLROnPlateau(LRScheduler):
         self.last_epoch = 0
         self._last_lr = self._rates
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]  # PyTorch's signature
-        """Go on by one step, told the metric."""
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]  # PyTorch's signature
+        """Go on by one step, or to step `epoch`, told the metric."""
         current = float(metrics)
-        self.last_epoch += 1
+        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(current):
             self.best, self.num_bad_epochs = current, 0
         else:
