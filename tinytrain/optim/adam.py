@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel, takes_hints
 
 __all__ = ["Adam", "AdamW", "NAdam", "RAdam"]
 
@@ -46,8 +46,10 @@ class Adam(_Adaptive):
         amsgrad: divide by the largest v̂ so far (Reddi et al., 2018).
         maximize: go up instead of down.
         decoupled_weight_decay: take the decay off the weights themselves, as AdamW.
+        foreach, fused: hints of PyTorch, without effect.
     """
 
+    @takes_hints("foreach", "fused")
     def __init__(
         self,
         params: Iterable[Any],
@@ -94,8 +96,10 @@ class AdamW(Adam):
         weight_decay: the share of the weights taken off a step, times lr.
         amsgrad: divide by the largest v̂ so far.
         maximize: go up instead of down.
+        foreach, fused: hints of PyTorch, without effect.
     """
 
+    @takes_hints("foreach", "fused")
     def __init__(
         self,
         params: Iterable[Any],
@@ -122,10 +126,12 @@ class NAdam(_Adaptive):
         momentum_decay: ψ.
         decoupled_weight_decay: take the decay off the weights themselves.
         maximize: go up instead of down.
+        foreach: hints of PyTorch, without effect.
     """
 
     at_least_zero = ("lr", "weight_decay", "eps", "momentum_decay")
 
+    @takes_hints("foreach")
     def __init__(
         self,
         params: Iterable[Any],
@@ -172,8 +178,10 @@ class RAdam(_Adaptive):
         weight_decay: the factor of the weights added to the gradient, or taken off the weights if decoupled.
         decoupled_weight_decay: take the decay off the weights themselves.
         maximize: go up instead of down.
+        foreach: hints of PyTorch, without effect.
     """
 
+    @takes_hints("foreach")
     def __init__(
         self,
         params: Iterable[Any],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ __all__ = ["Optimizer"]
 Group = dict[str, Any]
 State = dict[str, Any]
 Rule = TypeVar("Rule", bound=Callable[..., None])
+Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def has_kernel(name: str) -> Callable[[Rule], Rule]:
@@ -29,6 +31,27 @@ def has_kernel(name: str) -> Callable[[Rule], Rule]:
     def mark(update: Rule) -> Rule:
         update.kernel = name  # type: ignore[attr-defined]
         return update
+
+    return mark
+
+
+def takes_hints(*names: str) -> Callable[[Init], Init]:
+    """Let an optimizer's `__init__` be given PyTorch's hints on how to go through the parameters, to no effect.
+
+    Kernels take all parameters of a group at once anyhow. Hints are no options: neither groups nor configs have them.
+
+    Args:
+        names: the keywords, as in `foreach`.
+    """
+
+    def mark(init: Init) -> Init:
+        @functools.wraps(init)
+        def run(self: Optimizer, *args: Any, **kwargs: Any) -> None:
+            for name in names:
+                kwargs.pop(name, None)
+            init(self, *args, **kwargs)
+
+        return run  # type: ignore[return-value]  # accepts what `init` does, and the hints
 
     return mark
 

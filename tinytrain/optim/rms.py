@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel, takes_hints
 
 __all__ = ["Adagrad", "RMSprop"]
 
@@ -23,10 +23,12 @@ class RMSprop(Optimizer):
         momentum: gather the steps with this momentum.
         centered: take the squared mean of the gradients off v (Graves, 2013).
         maximize: go up instead of down.
+        foreach: hints of PyTorch, without effect.
     """
 
     at_least_zero = ("lr", "alpha", "eps", "weight_decay", "momentum")
 
+    @takes_hints("foreach")
     def __init__(
         self,
         params: Iterable[Any],
@@ -90,10 +92,12 @@ class Adagrad(Optimizer):
         initial_accumulator_value: the first v.
         eps: ε.
         maximize: go up instead of down.
+        foreach, fused: hints of PyTorch, without effect.
     """
 
     at_least_zero = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
+    @takes_hints("foreach", "fused")
     def __init__(
         self,
         params: Iterable[Any],

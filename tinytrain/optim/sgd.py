@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tinytrain.device import Array, array_module
-from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel
+from tinytrain.optim.optimizer import Group, Optimizer, State, has_kernel, takes_hints
 
 __all__ = ["SGD", "Lion"]
 
@@ -24,6 +24,7 @@ class SGD(Optimizer):
         weight_decay: the factor of the weights added to the gradient.
         nesterov: look ahead; needs momentum and no dampening.
         maximize: go up instead of down.
+        foreach, fused: hints of PyTorch, without effect.
 
     Raises:
         ValueError: an option is out of range, or Nesterov goes without momentum.
@@ -31,6 +32,7 @@ class SGD(Optimizer):
 
     at_least_zero = ("lr", "momentum", "weight_decay")
 
+    @takes_hints("foreach", "fused")
     def __init__(
         self,
         params: Iterable[Any],
