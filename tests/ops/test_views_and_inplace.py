@@ -300,3 +300,9 @@ def test_a_result_in_another_memory_order_is_shared_as_people_see_it():
     v[1] = 100
     assert x.stride() == (2, 1)
     assert x.tolist() == [[0, 100], [1, 4], [2, 5]]
+
+
+def test_a_number_is_copied_to_every_element():
+    assert tt.zeros(2).copy_(3.5).tolist() == [3.5, 3.5]
+    assert tt.zeros(2, dtype=tt.int64).copy_(3.5).tolist() == [3, 3]
+    assert tt.zeros(2, dtype=tt.uint8).copy_(300).tolist() == [44, 44]

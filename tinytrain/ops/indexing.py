@@ -90,18 +90,20 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     return _put(input, arrays, values, accumulate=accumulate)
 
 
-def copy(input: Tensor, src: Tensor, non_blocking: bool = False, *, strip_ones: bool = False) -> Tensor:
+def copy(input: Tensor, src: Any, non_blocking: bool = False, *, strip_ones: bool = False) -> Tensor:
     """Return the values of `src` in the shape, type and place of `input`.
 
     Args:
         input: the tensor whose shape, type and device count.
-        src: the values; they broadcast to that shape.
+        src: the values; they broadcast to that shape. Or a number.
         non_blocking: accepted as in PyTorch; it has no effect.
         strip_ones: leave out leading dims of size 1 where `src` has more dims than `input`.
 
     Raises:
         RuntimeError: the values do not broadcast.
     """
+    if is_number(src):
+        src = wrap(np.asarray(src))
     if strip_ones:
         src = _without_leading_ones(src, input.array.ndim)
     out = expand(src.to(input.device, input.dtype), input.array.shape)
