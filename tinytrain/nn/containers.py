@@ -41,9 +41,15 @@ class _Row(Module):
 
     def extend(self: RowT, modules: Iterable[Module]) -> RowT:
         """Add modules at the end; return this container."""
-        for module in modules:
+        for module in list(modules):  # which may be this container
             self.append(module)
         return self
+
+    def pop(self, key: int | slice) -> Any:
+        """Take out the module at a position, or a container of those in a slice, and return it."""
+        taken = self[key]  # type: ignore[index]  # both kinds of rows have it
+        del self[key]
+        return taken
 
     def _insert(self, index: int, module: Module) -> None:
         modules = list(self._modules.values())
@@ -79,6 +85,20 @@ class Sequential(_Row):
             return type(self)(OrderedDict(list(self._modules.items())[index]))
         return self._modules[_key(self._modules, index)]
 
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self, *_checked(other))
+
+    def __iadd__(self: RowT, other: Sequential) -> RowT:
+        return self.extend(_checked(other))
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*list(self) * _positive(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self: RowT, times: int) -> RowT:
+        return self.extend(list(self) * (_positive(times) - 1))
+
     def insert(self, index: int, module: Module) -> Sequential:
         """Add a module before `index`; return this container."""
         self._insert(index, module)
@@ -101,6 +121,12 @@ class ModuleList(_Row):
             return type(self)(list(self._modules.values())[index])  # type: ignore[arg-type]
         return self._modules[_key(self._modules, index)]
 
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self: RowT, modules: Iterable[Module]) -> RowT:
+        return self.extend(modules)
+
     def __repr__(self) -> str:
         if not self._modules:
             return f"{self._get_name()}()"
@@ -117,7 +143,58 @@ class ModuleList(_Row):
         self._insert(index, module)
 
 
-class ModuleDict(Module):
+class _Table(Module):
+    """What `ModuleDict` and `ParameterDict` share: members by name."""
+
+    def _members(self) -> dict[str, Any]:
+        """Return the dict that holds the members."""
+        raise NotImplementedError
+
+    def __setitem__(self, name: str, member: Any) -> None:
+        raise NotImplementedError
+
+    def update(self, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+        """Add members, or replace those of the same names."""
+        for name, member in members.items() if hasattr(members, "items") else members:
+            self[name] = member
+
+    def __getitem__(self, name: str) -> Any:
+        return self._members()[name]
+
+    def __delitem__(self, name: str) -> None:
+        del self._members()[name]
+
+    def __len__(self) -> int:
+        return len(self._members())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members()
+
+    def keys(self) -> Iterable[str]:
+        """Return the names."""
+        return self._members().keys()
+
+    def values(self) -> Iterable[Any]:
+        """Return the members."""
+        return self._members().values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Return names and members."""
+        return self._members().items()
+
+    def pop(self, name: str) -> Any:
+        """Take a member out and return it."""
+        return self._members().pop(name)
+
+    def clear(self) -> None:
+        """Take all members out."""
+        self._members().clear()
+
+
+class ModuleDict(_Table):
     """A dict of modules.
 
     Args:
@@ -128,48 +205,11 @@ class ModuleDict(Module):
         super().__init__()
         self.update(modules or {})
 
-    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        """Add modules, or replace those of the same names."""
-        for name, module in modules.items() if isinstance(modules, Mapping) else modules:
-            self[name] = module
-
-    def __getitem__(self, name: str) -> Module | None:
-        return self._modules[name]
+    def _members(self) -> dict[str, Any]:
+        return self._modules
 
     def __setitem__(self, name: str, module: Module) -> None:
         self.add_module(name, module)
-
-    def __delitem__(self, name: str) -> None:
-        del self._modules[name]
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._modules
-
-    def keys(self) -> Iterable[str]:
-        """Return the names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Module | None]:
-        """Return the modules."""
-        return self._modules.values()
-
-    def items(self) -> Iterable[tuple[str, Module | None]]:
-        """Return names and modules."""
-        return self._modules.items()
-
-    def pop(self, name: str) -> Module | None:
-        """Take a module out and return it."""
-        return self._modules.pop(name)
-
-    def clear(self) -> None:
-        """Take all modules out."""
-        self._modules.clear()
 
 
 class ParameterList(Module):
@@ -203,6 +243,9 @@ class ParameterList(Module):
             if value is not None
         )
 
+    def __iadd__(self, values: Iterable[Tensor]) -> ParameterList:
+        return self.extend(values)
+
     def append(self, value: Tensor) -> ParameterList:
         """Add a parameter at the end; return this list."""
         self.register_parameter(str(len(self)), _parameter(value))
@@ -215,20 +258,19 @@ class ParameterList(Module):
         return self
 
 
-class ParameterDict(Module):
+class ParameterDict(_Table):
     """A dict of parameters.
 
     Args:
-        parameters: what it begins with; plain tensors become parameters.
+        parameters: what it begins with, a mapping or pairs; plain tensors become parameters.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor] | None = None):
+    def __init__(self, parameters: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]] | None = None):
         super().__init__()
-        for name, value in (parameters or {}).items():
-            self[name] = value
+        self.update(parameters or {})
 
-    def __getitem__(self, name: str) -> Parameter | None:
-        return self._parameters[name]
+    def _members(self) -> dict[str, Any]:
+        return self._parameters
 
     def __setitem__(self, name: str, value: Tensor) -> None:
         self.register_parameter(name, _parameter(value))
@@ -241,21 +283,44 @@ class ParameterDict(Module):
             if value is not None
         )
 
-    def __delitem__(self, name: str) -> None:
-        del self._parameters[name]
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a parameter, or something else where there is none of that name."""
+        return self._parameters.get(name, default)
 
-    def __len__(self) -> int:
-        return len(self._parameters)
+    def setdefault(self, name: str, default: Tensor) -> Parameter:
+        """Return a parameter, after adding it where there is none of that name."""
+        if name not in self:
+            self[name] = default
+        return self[name]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
+    def copy(self) -> ParameterDict:
+        """Return another dict of the same parameters."""
+        return ParameterDict(self.items())
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._parameters
 
-    def items(self) -> Iterable[tuple[str, Parameter | None]]:
-        """Return names and parameters."""
-        return self._parameters.items()
+def _checked(other: Any) -> Sequential:
+    """Return what shall be added to a Sequential.
+
+    Raises:
+        ValueError: it is none itself.
+    """
+    if not isinstance(other, Sequential):
+        raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+    return other
+
+
+def _positive(times: Any) -> int:
+    """Return how often the modules of a Sequential shall be called.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less than 1.
+    """
+    if not isinstance(times, int):
+        raise TypeError(f"unsupported operand type(s) for *: {Sequential} and {type(times)}")
+    if times <= 0:
+        raise ValueError(f"Non-positive multiplication factor {times} for {Sequential}")
+    return times
 
 
 def _parameter(value: Tensor) -> Parameter:

@@ -249,6 +249,28 @@ class Module:
             found = found._modules[name]  # type: ignore[assignment]  # an absent submodule has no name to ask for
         return found
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Own `module` under the dotted name `target`, in place of what is there.
+
+        Args:
+            target: the name; the module that it lies in must be there.
+            module: the new module.
+            strict: refuse a name under which there is nothing yet.
+
+        Raises:
+            ValueError: the name is empty, or `module` is no module.
+            AttributeError: there is no such place, or what is there is no module.
+        """
+        if not target:
+            raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+        owner, _, name = target.rpartition(".")
+        parent = self.get_submodule(owner)
+        if (strict or hasattr(parent, name)) and not isinstance(getattr(parent, name), Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
+        setattr(parent, name, module)
+
     def get_parameter(self, target: str) -> Parameter:
         """Return the parameter with the dotted name `target`."""
         return self._get_member("_parameters", target)
