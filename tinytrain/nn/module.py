@@ -1,16 +1,16 @@
-"""The base of all layers and networks: parameters, buffers, submodules, state, hooks."""
+"""The base of all layers and networks: parameters, buffers, submodules, modes, hooks; its state is in `state`."""
 
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from tinytrain import dtypes
 from tinytrain.device import device as Device
 from tinytrain.nn.hooks import watch_inputs, watch_outputs
 from tinytrain.nn.parameter import Buffer, Parameter
+from tinytrain.nn.state import Stateful
 from tinytrain.tape import no_grad
 from tinytrain.tensor import RemovableHandle, Tensor
 
@@ -21,19 +21,7 @@ _TABLES = ("_parameters", "_modules", "_buffers")
 Self = TypeVar("Self", bound="Module")
 
 
-class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict` did not find on either side."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
-
-
-class Module:
+class Module(Stateful):
     """A layer or network: owns parameters, buffers and submodules under the names they are assigned to.
 
     Subclasses call `super().__init__()` first, assign what they own, and define `forward`.
@@ -379,83 +367,6 @@ class Module:
                 if grad is not None:
                     tensor.grad = convert(grad)
         return self
-
-    # State.
-
-    def state_dict(
-        self, *, destination: OrderedDict[str, Tensor] | None = None, prefix: str = "", keep_vars: bool = False
-    ) -> OrderedDict[str, Tensor]:
-        """Return parameters and persistent buffers by dotted name, sharing their memory.
-
-        Args:
-            destination: a dict to fill instead of a new one.
-            prefix: what every name begins with.
-            keep_vars: return the parameters themselves instead of detached tensors.
-        """
-        state: OrderedDict[str, Tensor] = OrderedDict() if destination is None else destination
-        for name, tensor in self._own_state().items():
-            state[prefix + name] = tensor if keep_vars else tensor.detach()
-        for name, module in self._modules.items():
-            if module is not None:
-                module.state_dict(destination=state, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        return state
-
-    def _own_state(self) -> dict[str, Tensor]:
-        """Return this module's parameters and persistent buffers that are there."""
-        buffers = {name: b for name, b in self._buffers.items() if name not in self._transient_buffers}
-        return {name: t for name, t in {**self._parameters, **buffers}.items() if t is not None}
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy values from `state_dict` into the parameters and buffers of the same names.
-
-        Args:
-            state_dict: tensors by dotted name.
-            strict: refuse missing and unexpected names.
-            assign: take the given tensors themselves instead of copying their values.
-
-        Returns:
-            The names missing in `state_dict` and those unexpected in it.
-
-        Raises:
-            RuntimeError: names do not match (with `strict`) or shapes differ; the message lists them all. Nothing
-                was loaded then.
-        """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = self.state_dict(keep_vars=True)
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        problems = []
-        if strict and unexpected:
-            problems.append(f"Unexpected key(s) in state_dict: {', '.join(map(repr, unexpected))}. ")
-        if strict and missing:
-            problems.append(f"Missing key(s) in state_dict: {', '.join(map(repr, missing))}. ")
-        for name, tensor in own.items():
-            if name not in state_dict:
-                continue
-            value = state_dict[name]
-            if not isinstance(value, Tensor):
-                problems.append(f"{name}: expected a Tensor, but got {type(value).__name__}.")
-            elif value.shape != tensor.shape:
-                problems.append(
-                    f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint, "
-                    f"the shape in current model is {tensor.shape}."
-                )
-        if problems:
-            raise RuntimeError("\n\t".join([f"Error(s) in loading state_dict for {type(self).__name__}:", *problems]))
-        with no_grad():
-            for name in own:
-                if name in state_dict:
-                    self._load_one(name, own[name], state_dict[name], assign)
-        return IncompatibleKeys(missing, unexpected)
-
-    def _load_one(self, name: str, tensor: Tensor, value: Tensor, assign: bool) -> None:
-        if assign:
-            tensor.data = value.detach()
-        else:
-            tensor.copy_(value)
 
     # Hooks.
 
