@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tinytrain import dtypes
 from tinytrain.device import Array, array_module, choose
-from tinytrain.dtypes import FLOATS, limits_of
+from tinytrain.dtypes import FLOATS, is_low, limits_of
 from tinytrain.ops.arithmetic import add, div, mul
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import cast, check_broadcast, operands, require_tensors, result_type
@@ -41,7 +42,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     input = cast(input, to)
     x = input.array
     xp = array_module(x)
-    low, high = (None if each is None else xp.asarray(fitted_number(each, to)) for each in (min, max))
+    low, high = (None if each is None else _limit_of(each, to, xp) for each in (min, max))
     y = x if low is None else xp.maximum(x, low)
     y = y if high is None else xp.minimum(y, high)
 
@@ -184,6 +185,12 @@ def _clamp_by_tensors(input: Tensor, min: Any, max: Any) -> Tensor:
             fits = limit if isinstance(limit, Tensor) else wrap(xp.asarray(fitted_number(limit, to)))
             result = _limit(result, fits, larger=larger)
     return result
+
+
+def _limit_of(value: Any, to: dtypes.dtype, xp: Any) -> Any:
+    """Return a number as an operand beside arrays of a type, which stays theirs; a number of 16 bits needs an array."""
+    number = fitted_number(value, to)
+    return xp.asarray(number) if is_low(number.dtype) else number[()]
 
 
 def _limit(input: Tensor, limit: Any, *, larger: bool) -> Tensor:
