@@ -151,7 +151,8 @@ def test_the_source_is_never_overwritten(digits_run, capsys):
 
 
 def test_transforms_that_are_no_arithmetic_are_refused(digits_run, tmp_path, capsys):
-    config = "data: {dataset: digits}\nmodel: {name: cnn, conv: separable}\ntransforms: {eval: [PILToTensor]}\n"
+    steps = "[PILToTensor, {ConvertImageDtype: {dtype: float32}}]"
+    config = f"data: {{dataset: digits}}\nmodel: {{name: cnn, conv: separable}}\ntransforms: {{eval: {steps}}}\n"
     (tmp_path / "c.yaml").write_text(config)
     arguments = [str(digits_run / "best.safetensors"), "--config", str(tmp_path / "c.yaml"), "--to", "onnx"]
     assert run(["export", *arguments, "--preprocess", "--output", str(tmp_path / "n.onnx")]) == 3

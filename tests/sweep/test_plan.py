@@ -116,7 +116,7 @@ def test_what_is_no_plan_is_refused(changes, options, message):
     [
         ("abc", "override: seed: expected a whole number, found 'abc'"),
         ("-1", "override: seed: expected a number of at least 0, found -1"),
-        (str(2**63 - 1), f"override seed: {2**63} does not fit in 64 bits"),
+        (str(2**63 - 1), f"override: seed: {2**63} does not fit in 64 bits"),
     ],
 )
 def test_a_seed_is_checked_as_in_any_config(seed, message):
