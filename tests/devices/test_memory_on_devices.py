@@ -49,7 +49,7 @@ def test_memory_that_runs_out_is_told_with_what_was_asked_for_and_what_is_held()
 def test_a_gpu_too_full_for_the_first_step_is_no_mistake_of_the_model(tmp_path, monkeypatch, capsys):
     config = tmp_path / "small.yaml"
     config.write_text("data: {dataset: digits}\nmodel: {name: cnn, widths: [8], strides: [1]}\ndevice: cuda\n")
-    monkeypatch.setattr("tinytrain.config.build.layer_costs", lambda *_: tt.zeros(1 << 28, device="cuda"))
+    monkeypatch.setattr("tinytrain.config.build.run_once", lambda *_: tt.zeros(1 << 28, device="cuda"))
     pool = cupy().get_default_memory_pool()
     pool.set_limit(size=pool.total_bytes() + (16 << 20))
     try:
