@@ -425,7 +425,7 @@ class Module(Stateful):
         return handle
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook, with_kwargs in list(self._hooks.get("forward_pre", {}).values()):
+        for hook, with_kwargs in self._hooks_of("forward_pre"):
             if with_kwargs:
                 changed = hook(self, args, kwargs)
                 if changed is not None:
@@ -434,13 +434,13 @@ class Module(Stateful):
                 changed = hook(self, args)
                 if changed is not None:
                     args = changed if isinstance(changed, tuple) else (changed,)
-        before, after = (list(self._hooks.get(kind, {}).values()) for kind in ("backward_pre", "backward"))
+        before, after = self._hooks_of("backward_pre"), self._hooks_of("backward")
         grad_outputs: list[Tensor | None] = []
         if before or after:
             plain, args = args, watch_inputs(self, args, after, grad_outputs)
             alone = after if args is plain else []
         output = self.forward(*args, **kwargs)
-        for hook, with_kwargs in list(self._hooks.get("forward", {}).values()):
+        for hook, with_kwargs in self._hooks_of("forward"):
             changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             if changed is not None:
                 output = changed
