@@ -36,8 +36,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.name}"
         )
     xp = array_module(condition.array)
-    to = result_type(input, other)
-    a, b = operands(*(wrap(xp.asarray(fitted_number(x, to))) if is_number(x) else x for x in (input, other)))
+    if is_number(input) or is_number(other):
+        to = result_type(input, other)
+        input, other = (wrap(xp.asarray(fitted_number(x, to))) if is_number(x) else x for x in (input, other))
+    a, b = operands(input, other)
     same_device("where", condition, a, b)
     mask, first, second = broadcast_tensors(condition, a, b)
     chosen = mask.array.astype(bool)
