@@ -25,11 +25,9 @@ _VALUES = {
 _SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
-_SLOT, _ENTRY, _OBJECT = (
-    8,
-    128,
-    256,
-)  # bytes of a place on the stack or in a list, of one in a dict, of a record of ours
+_SLOT, _ENTRY, _OBJECT = 8, 128, 256
+"""Bytes of a place on the stack or in a list, of one in a dict, and of a record of ours."""
+
 _MAX_MEMO = 1 << 32
 _MAX_KEY = 1 << 60  # above it, different integers have the same hash, and a dict of them can be made slow on purpose
 
