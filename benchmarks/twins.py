@@ -122,7 +122,7 @@ def _with_our_forward(module: nn.Module) -> torch.nn.Module:
     methods = {
         name: _with_torch_names(value)
         for base in reversed(type(module).__mro__)
-        if base.__module__.startswith("tinytrain.") and base is not nn.Module
+        if base.__module__.startswith("tinytrain.") and base not in nn.Module.__mro__
         for name, value in vars(base).items()
         if inspect.isfunction(value) and name != "__init__"
     }
