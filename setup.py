@@ -15,30 +15,17 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCE = Path("tinytrain/kernels/native/src")
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 KERNELS = {"kernels.cpp": [], "exact.cpp": ["-ffp-contract=off"]}
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-INSTRUCTION_SETS = {
-    "baseline": [],
-    **({"avx2": ["-mavx2", "-mfma"]} if X86 else {}),
-    **(
-        {
-            "avx512": [
-                "-mavx512f",
-                "-mavx512dq",
-                "-mavx512vl",
-                "-mavx512bw",
-                "-mfma",
-                "-mprfchw",
-                "-mprefer-vector-width=512",
-            ]
-        }
-        if X86
-        else {}
-    ),
-}
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprfchw", "-mprefer-vector-width=512"]
+AMX = ["-mamx-tile", "-mamx-bf16"]
+INSTRUCTION_SETS = {"baseline": []}
+if X86:
+    INSTRUCTION_SETS |= {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "amx": AVX512 + AMX}
 
 
 class BuildKernels(build_ext):
@@ -48,6 +35,8 @@ class BuildKernels(build_ext):
         import numpy
 
         ext.include_dirs = [numpy.get_include(), str(SOURCE)]
+        sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if name != "amx" or self.accepts(flags)}
+        ext.define_macros += [("TT_HAS_AMX", None)] if "amx" in sets else []
 
         def compile_for(what: tuple[str, str]) -> list[str]:
             name, source = what
@@ -57,7 +46,7 @@ class BuildKernels(build_ext):
                 include_dirs=ext.include_dirs,
                 extra_preargs=[
                     *FLAGS,
-                    *INSTRUCTION_SETS[name],
+                    *sets[name],
                     *KERNELS[source],
                     f"-DTT_ISA={name}",
                     f'-DTT_NAME="{name}"',
@@ -66,9 +55,20 @@ class BuildKernels(build_ext):
             )
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for objects in pool.map(compile_for, itertools.product(INSTRUCTION_SETS, KERNELS)):
+            for objects in pool.map(compile_for, itertools.product(sets, KERNELS)):
                 ext.extra_objects += objects
         super().build_extension(ext)
+
+    def accepts(self, flags: list[str]) -> bool:
+        """Whether the compiler knows these flags; those for AMX are younger than the rest."""
+        source = Path(self.build_temp) / "empty.cpp"
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text("#include <immintrin.h>\n", encoding="utf-8")
+        try:
+            self.compiler.compile([str(source)], output_dir=self.build_temp, extra_preargs=flags)
+        except CompileError:
+            return False
+        return True
 
 
 setup(

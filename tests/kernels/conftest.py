@@ -13,13 +13,22 @@ from tinytrain.device import cuda_problem, cupy
 from tinytrain.kernels import native
 
 
-@pytest.fixture(params=[None] if native.PROBLEM else native._native.instruction_sets())
+def ways_to_compute() -> list[str]:
+    """Return the instruction sets of this processor, and once more the one with tiles, for whatever they can do."""
+    found = native._native.instruction_sets()
+    return [*(["amx always"] if "amx" in found else []), *found]
+
+
+@pytest.fixture(params=[None] if native.PROBLEM else ways_to_compute())
 def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Compute with one instruction set, and afterwards again with the one that the environment asks for."""
+    """Compute in one way, and afterwards again with the instruction set that the environment asks for."""
     if native.PROBLEM:
         pytest.skip(f"the native kernels are {native.PROBLEM}")
-    native._native.use(request.param)
-    yield request.param
+    name, *everywhere = request.param.split()
+    native._native.use(name)
+    native._native.use_tiles(everywhere[0] if everywhere else True)
+    yield name
+    native._native.use_tiles(True)
     choice = os.environ.get(kernels.ENVIRONMENT_VARIABLE, "auto")
     found = native._native.instruction_sets()
     native._native.use(choice if choice in found else found[0])

@@ -53,7 +53,7 @@ def test_forcing_the_reference_leaves_it_alone():
 
 
 def test_an_unknown_choice_in_the_environment_is_refused_with_the_known_ones():
-    known = "auto, reference, avx512, avx2, baseline"
+    known = "auto, reference, amx, avx512, avx2, baseline"
     with pytest.raises(UsageError, match=f"TINYTRAIN_KERNELS: expected one of {known}; got 'fast'"):
         kernels._sets_for("fast")
 

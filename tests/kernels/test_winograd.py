@@ -33,18 +33,9 @@ CASES = {
 }
 
 
-@pytest.fixture(params=native.instruction_sets())
-def instruction_set(request):
-    native.use(request.param)
+@pytest.fixture(autouse=True)
+def always():
     native.use_winograd("always")
-    yield request.param
-    native.use(native.instruction_sets()[0])
-    native.use_winograd(True)
-
-
-@pytest.fixture
-def widest():
-    native.use(native.instruction_sets()[0])
     yield
     native.use_winograd(True)
 
@@ -184,7 +175,7 @@ def test_the_number_of_threads_changes_no_bit(case, instruction_set):
         assert all(np.array_equal(others[0], each) for each in others[1:])
 
 
-def test_switched_off_the_sums_are_direct(widest):
+def test_switched_off_the_sums_are_direct(instruction_set):
     p = Operands((2, 32, 32, 16, 16, (1, 1)))
     expected = convolution.conv_forward(p.x.astype(np.float64), p.w.astype(np.float64), *p.arguments)
     native.use_winograd("always")
@@ -195,6 +186,6 @@ def test_switched_off_the_sums_are_direct(widest):
     assert_close(direct, expected, 1e-6)
 
 
-def test_the_switch_takes_no_other_value(widest):
+def test_the_switch_takes_no_other_value(instruction_set):
     with pytest.raises(ValueError, match="expected True, False or 'always'"):
         native.use_winograd("sometimes")

@@ -10,7 +10,7 @@ from tinytrain.errors import UsageError
 from tinytrain.kernels.native.extension import EXTENSION, PROBLEM
 from tinytrain.pending import Pending
 
-INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
+INSTRUCTION_SETS = ("amx", "avx512", "avx2", "baseline")
 """What the kernels are compiled for; `baseline` is SSE2 on x86-64 and NEON on ARM."""
 
 

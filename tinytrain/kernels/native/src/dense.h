@@ -9,14 +9,9 @@
 
 namespace TT_ISA {
 
-constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels in a band
 constexpr int64_t FEW_PIECES = 16;             // with fewer bands than this the columns are divided too
 constexpr int64_t NEAR_FLOATS = 1 << 18;       // 1 MiB: what may stay in a core's own cache beside a band
 constexpr int64_t LARGE_GRADIENT = 1 << 17;    // 512 KiB: sixteen of these are more than the cores' own caches hold
-
-// Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
-// With a power of two all the lines wanted would compete for a few places of the first cache.
-static int64_t odd_pitch(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
 
 // A 1x1 kernel with stride 1 sees pixels only: one row of all of them.
 static Geometry flattened(Geometry g) {
@@ -30,12 +25,12 @@ static int64_t work_of(const Geometry& g) {
   return g.pixels() * g.c + g.out_pixels() * g.o * (1 + g.kh * g.kw * (g.c / g.groups) / 16);
 }
 
-// Some rows or columns of one image each, covering an (n, h, w) batch.
+// Some rows or columns of one image each, about `pixels`, covering an (n, h, w) batch.
 struct Bands {
   int64_t n, h, w, rows, columns, down, across;
-  Bands(int64_t n, int64_t h, int64_t w, int64_t least_rows = 1) : n(n), h(h), w(w) {
-    columns = h == 1 && w > 2 * BAND_PIXELS ? BAND_PIXELS : std::max<int64_t>(w, 1);
-    rows = std::max((BAND_PIXELS + columns / 2) / columns, least_rows);
+  Bands(int64_t pixels, int64_t n, int64_t h, int64_t w, int64_t least_rows = 1) : n(n), h(h), w(w) {
+    columns = h == 1 && w > 2 * pixels ? pixels : std::max<int64_t>(w, 1);
+    rows = std::max((pixels + columns / 2) / columns, least_rows);
     rows = std::clamp<int64_t>(rows, 1, std::max<int64_t>(h, 1));
     down = (h + rows - 1) / rows;
     across = (w + columns - 1) / columns;
@@ -71,23 +66,37 @@ struct Ranges {
   }
 };
 
+// What any piece may say of a way to compute: that it cannot be gone here.
+class Veto {
+ public:
+  void say() { __atomic_store_n(&said_, true, __ATOMIC_RELAXED); }
+  explicit operator bool() const { return __atomic_load_n(&said_, __ATOMIC_RELAXED); }
+
+ private:
+  bool said_ = false;
+};
+
 // The taps of a kernel row read one stretch of memory where neighbouring columns are read without gaps.
 static bool taps_merge(const Geometry& g) { return g.groups == 1 && g.dw == 1; }
 
+template <class P>
 static void conv_forward_dense(const Geometry& given, const Source& x, const float* w, const float* bias, float* y,
                                Moments moments) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
-  const bool merge = taps_merge(g);
-  const int64_t depth = taps * cg;
-  const Bands bands(g.n, g.oh, g.ow, rows_worth_reading(g));
+  const bool merge = P::MERGES_TAPS && taps_merge(g);
+  const Bands bands(P::BAND_PIXELS, g.n, g.oh, g.ow, rows_worth_reading(g));
   const Ranges ranges(og, bands.count() * g.groups);
 
-  Block packed(g.groups * ranges.panels * depth * PANEL);
-  parallel_if_worth(g.o * depth, g.groups * ranges.panels, [&](int64_t piece) {
-    int64_t group = piece / ranges.panels, panel = piece % ranges.panels, first = panel * PANEL;
-    pack_filters(w + (group * og + first) * depth, cg, taps, (int)std::min<int64_t>(og - first, PANEL),
-                 packed.get() + piece * depth * PANEL);
+  const int64_t tap_size = P::tap_floats(cg), panel_size = taps * tap_size;
+  Block packed(g.groups * ranges.panels * panel_size);
+  Veto veto;
+  parallel_if_worth(g.o * taps * cg, g.groups * ranges.panels, [&](int64_t piece) {
+    const int64_t group = piece / ranges.panels, first = piece % ranges.panels * PANEL;
+    float* panel = packed.get() + piece * panel_size;
+    float* open = P::open_panel(panel, cg, taps);
+    pack_filters(w + (group * og + first) * taps * cg, cg, taps, (int)std::min<int64_t>(og - first, PANEL), open);
+    if (!P::close_panel(open, cg, taps, panel)) veto.say();
   });
 
   const int64_t pitch = g.c;
@@ -97,17 +106,18 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
     const Window out = bands.at(band);
     const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
                     (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+    [[maybe_unused]] typename P::Unit unit;
     const float* source;
-    int64_t step = pitch, row = in.columns * pitch;
     if (in_place) {
       source = x.x + ((in.image * g.h + in.top) * g.w + in.left) * x.step;
-      step = x.step, row = g.w * x.step;
     } else {
-      float* to = scratch(SCRATCH_SOURCE, in.rows * row + VL);
+      float* to = scratch(SCRATCH_SOURCE, in.rows * in.columns * pitch + VL);
       read_window(in, g.h, g.w, to, pitch,
                   [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, pitch); });
       source = to;
     }
+    const auto left = P::left(source, in.rows, in.columns, g.c, in_place ? x.step : pitch, g.sh, g.sw);
+    if (!left.is_whole) return veto.say();
     Ahead ahead;
     if (is_next_ours) {
       const Window next = bands.at(band + 1);
@@ -117,37 +127,32 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
       else
         ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
       ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o, true);
-      ahead.spread(g.groups * (ranges.each * out.rows * ((out.columns + MAX_ROWS - 1) / MAX_ROWS)));
+      ahead.spread(g.groups * ranges.each * P::fetches(out.rows, out.columns, taps * cg));
     }
     const int num_runs = (int)(merge ? g.kh : taps);
     const int64_t length = merge ? g.kw * cg : cg;
     const Offsets a_offset(SCRATCH_RUNS, num_runs), b_offset(SCRATCH_PLACES, num_runs);
     for (int64_t run = 0; run < num_runs; run++) {
       const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
-      a_offset[run] = kh * g.dh * row + kw * g.dw * step;
-      b_offset[run] = run * length * PANEL;
+      a_offset[run] = left.place(kh * g.dh, kw * g.dw);
+      b_offset[run] = run * (merge ? g.kw : 1) * tap_size;
     }
     for (int64_t group = 0; group < g.groups; group++) {
       for (int64_t panel = range * ranges.each; panel < std::min(ranges.panels, (range + 1) * ranges.each); panel++) {
         const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
         const int64_t channel = group * og + panel * PANEL;
-        const float* b = packed.get() + (group * ranges.panels + panel) * depth * PANEL;
-        for (int64_t r = 0; r < out.rows; r++) {
-          Runs runs{source + r * g.sh * row + group * cg, g.sw * step, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs,
-                    length};
-          float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
-          multiply_panel(runs, out.columns, c, g.o, columns, false, ahead);
-        }
-        for (int64_t r = 0; r < out.rows && bias; r++) {
-          float* c = y + ((out.image * g.oh + out.top + r) * g.ow + out.left) * g.o + channel;
-          for (int64_t p = 0; p < out.columns; p++)
-            for (int i = 0; i < columns; i += VL)
-              store_some(c + p * g.o + i, load_some(c + p * g.o + i, columns - i) + load_some(bias + channel + i, columns - i),
-                         columns - i);
-        }
-        if (moments.mean) {  // the rows of a band follow each other, or there is only one
+        const float* b = packed.get() + (group * ranges.panels + panel) * panel_size;
+        const Runs runs{left.at + group * cg, b, a_offset.get(), b_offset.get(), num_runs, length};
+        float* c = y + bands.first(out) * g.o + channel;
+        P::multiply(left, runs, {c, out.rows, out.columns, g.ow * g.o, g.o}, columns, false, ahead);
+        // The rows of a band follow each other, or there is only one.
+        for (int64_t p = 0; p < out.rows * out.columns && bias; p++)
+          for (int i = 0; i < columns; i += VL)
+            store_some(c + p * g.o + i, load_some(c + p * g.o + i, columns - i) + load_some(bias + channel + i, columns - i),
+                       columns - i);
+        if (moments.mean) {
           float* slot = slots.get() + band * 2 * g.o + channel;
-          moments_of(y + bands.first(out) * g.o + channel, g.o, out.rows * out.columns, columns, slot, slot + g.o);
+          moments_of(c, g.o, out.rows * out.columns, columns, slot, slot + g.o);
         }
       }
     }
@@ -156,23 +161,28 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const int64_t together = std::clamp<int64_t>(bands.count() / 64, 1, 8), groups = (bands.count() + together - 1) / together;
   parallel_if_worth(work_of(g), groups * ranges.count, [&](int64_t piece) {
     const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
-    for (int64_t band = first; band < last; band++) compute(band, piece % ranges.count, band + 1 < last);
+    for (int64_t band = first; band < last && !veto; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
+  if (veto) return conv_forward_dense<VectorProducts>(given, x, w, bias, y, moments);
   if (moments.mean)
     merge_moments(slots.get(), bands.count(), g.o, [&](int64_t band) { return bands.pixels(band); }, moments);
 }
 
 // Turned weights for input gradients: [group][panel of input channels][tap][output channel][PANEL]. Taps of a row are in
 // reverse where they are merged, for a gradient is read from the left while the kernel goes to the right.
-static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed) {
-  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
+template <class P>
+static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t panels, float* packed, Veto& veto) {
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, panel_size = taps * P::tap_floats(og);
   parallel_if_worth(g.c * og * taps, g.groups * panels, [&](int64_t piece) {
     int64_t group = piece / panels, first = piece % panels * PANEL;
+    float* panel = packed + piece * panel_size;
+    float* open = P::open_panel(panel, og, taps);
     for (int64_t tap = 0; tap < taps; tap++) {
       int64_t place = reverse ? tap / g.kw * g.kw + (g.kw - 1 - tap % g.kw) : tap;
       pack_panel(w + (group * og * cg + first) * taps + tap, cg * taps, taps, og, std::min<int64_t>(cg - first, PANEL),
-                 packed + (piece * taps + place) * og * PANEL);
+                 open + place * og * PANEL);
     }
+    if (!P::close_panel(open, og, taps, panel)) veto.say();
   });
 }
 
@@ -180,25 +190,25 @@ static void pack_turned(const Geometry& g, const float* w, bool reverse, int64_t
 static int64_t up(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 static int64_t down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
-// Computes the input gradient of one band from the output gradients that reach it, read into `source`, a window `from`
-// with `pitch` floats a pixel. `first_panel` to `last_panel` of each group.
-static void band_input_grad(const Geometry& g, const Window& band, const Window& from, const float* source, int64_t pitch,
+// Computes the input gradient of one band from the output gradients that reach it, the window `from`. `first_panel` to
+// `last_panel` of each group.
+template <class P>
+static void band_input_grad(const Geometry& g, const Window& band, const Window& from, const typename P::Left& left,
                             const float* packed, int64_t panels, int64_t first_panel, int64_t last_panel, bool merge,
                             const GradSink& sink, float* sum, float* sum_y, Ahead& ahead) {
-  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, row = from.columns * pitch;
+  const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, tap_size = P::tap_floats(og);
   const int64_t length = merge ? g.kw * og : og;
   const Offsets a_offset(SCRATCH_RUNS, taps), b_offset(SCRATCH_PLACES, taps);
   for (int64_t group = 0; group < g.groups; group++)
     for (int64_t panel = first_panel; panel < last_panel; panel++) {
       const int columns = (int)std::min<int64_t>(cg - panel * PANEL, PANEL);
       const int64_t channel = group * cg + panel * PANEL;
-      const float* b = packed + (group * panels + panel) * taps * og * PANEL;
-      for (int64_t r = 0; r < band.rows; r++) {
-        const int64_t y = band.top + r;
-        float* to = sink.to + ((band.image * g.h + y) * g.w + band.left) * sink.step + channel;
-        for (int64_t phase = 0; phase < std::min(g.sw, band.columns); phase++) {
-          // Input column `band.left + phase + i * sw` meets output column `(... + pw - kw * dw) / sw + i`.
-          const int64_t x = band.left + phase;
+      const float* b = packed + (group * panels + panel) * taps * tap_size;
+      // Rows and columns that are as far from a result's meet the same taps.
+      for (int64_t phase_y = 0; phase_y < std::min(g.sh, band.rows); phase_y++)
+        for (int64_t phase_x = 0; phase_x < std::min(g.sw, band.columns); phase_x++) {
+          // Input column `x + i * sw` meets output column `(x + pw - kw * dw) / sw + i`; so do rows.
+          const int64_t y = band.top + phase_y, x = band.left + phase_x;
           int num_runs = 0;
           for (int64_t kh = 0; kh < g.kh; kh++) {
             const int64_t oy = y + g.ph - kh * g.dh;
@@ -206,17 +216,17 @@ static void band_input_grad(const Geometry& g, const Window& band, const Window&
             for (int64_t kw = merge ? g.kw - 1 : 0; kw < g.kw; kw++) {
               const int64_t ox = x + g.pw - kw * g.dw;
               if (ox % g.sw) continue;
-              a_offset[num_runs] = (oy / g.sh - from.top) * row + (ox / g.sw - from.left) * pitch;
-              b_offset[num_runs++] = (merge ? kh * g.kw : kh * g.kw + kw) * og * PANEL;
+              a_offset[num_runs] = left.place(oy / g.sh - from.top, ox / g.sw - from.left);
+              b_offset[num_runs++] = (merge ? kh * g.kw : kh * g.kw + kw) * tap_size;
             }
           }
-          const int64_t count = (band.columns - phase + g.sw - 1) / g.sw;
-          Runs runs{source + group * og, pitch, 1, b, PANEL, a_offset.get(), b_offset.get(), num_runs, length};
-          multiply_panel(runs, count, to + phase * sink.step, g.sw * sink.step, columns, false, ahead);
+          const Runs runs{left.at + group * og, b, a_offset.get(), b_offset.get(), num_runs, length};
+          float* to = sink.to + ((band.image * g.h + y) * g.w + x) * sink.step + channel;
+          const int64_t rows = (band.rows - phase_y + g.sh - 1) / g.sh, count = (band.columns - phase_x + g.sw - 1) / g.sw;
+          P::multiply(left, runs, {to, rows, count, g.sh * g.w * sink.step, g.sw * sink.step}, columns, false, ahead);
         }
-        const int64_t first = (band.image * g.h + y) * g.w + band.left;
-        finish_grads(sink, first, 1, band.columns, channel, columns, sum, sum_y);
-      }
+      const int64_t first = (band.image * g.h + band.top) * g.w + band.left;
+      finish_grads(sink, first, 1, band.rows * band.columns, channel, columns, sum, sum_y);
     }
 }
 
@@ -228,18 +238,21 @@ static Window reaching(const Geometry& g, const Window& band) {
   return {band.image, top, left, std::max<int64_t>(bottom - top + 1, 0), std::max<int64_t>(right - left + 1, 0)};
 }
 
+template <class P>
 static void conv_input_grad_dense(const Geometry& given, const GradSource& grads, const float* w, const GradSink& sink) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
-  const bool merge = taps_merge(g) && g.sw == 1;
-  const Bands bands(g.n, g.h, g.w);
+  const bool merge = P::MERGES_TAPS && taps_merge(g) && g.sw == 1;
+  const Bands bands(g.sh * g.sw * P::BAND_PIXELS, g.n, g.h, g.w);  // so many for each of the taps that meet them
   const Ranges ranges(cg, bands.count() * g.groups);
-  Block packed(g.groups * ranges.panels * taps * og * PANEL);
-  pack_turned(g, w, merge, ranges.panels, packed.get());
+  Block packed(g.groups * ranges.panels * taps * P::tap_floats(og));
+  Veto veto;
+  pack_turned<P>(g, w, merge, ranges.panels, packed.get(), veto);
   Block slots(sink.y ? bands.count() * 2 * g.c : 1);
   parallel_if_worth(work_of(g), bands.count() * ranges.count, [&](int64_t piece) {
     const int64_t range = piece % ranges.count;
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
+    [[maybe_unused]] typename P::Unit unit;
     Ahead ahead;
     float* source = scratch(SCRATCH_GRAD, from.rows * from.columns * g.o + VL);
     read_window(from, g.oh, g.ow, source, g.o,
@@ -252,9 +265,12 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
         std::fill(sum + from_channel, sum + until, 0.0f);
         std::fill(sum + g.c + from_channel, sum + g.c + until, 0.0f);
       }
-    band_input_grad(g, band, from, source, g.o, packed.get(), ranges.panels, first_panel, last_panel, merge, sink, sum,
-                    sum + g.c, ahead);
+    const auto left = P::left(source, from.rows, from.columns, g.o, g.o);
+    if (!left.is_whole) return veto.say();
+    band_input_grad<P>(g, band, from, left, packed.get(), ranges.panels, first_panel, last_panel, merge, sink, sum,
+                       sum + g.c, ahead);
   });
+  if (veto) return conv_input_grad_dense<VectorProducts>(given, grads, w, sink);
   if (sink.y) {
     add_pieces(slots.get(), bands.count(), 2 * g.c, g.c, sink.sum);
     add_pieces(slots.get() + g.c, bands.count(), 2 * g.c, g.c, sink.sum_y);
@@ -293,11 +309,12 @@ static int64_t num_parts(int64_t bands, int64_t size) {
   return parts;
 }
 
+template <class P>
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw, size = g.o * cg * taps;
   const bool merge = taps_merge(g) && cg < 2 * MAX_ROWS;  // else the rows of a tap fill tiles of their own
-  const Bands bands(g.n, g.oh, g.ow, rows_worth_reading(g));
+  const Bands bands(P::BAND_PIXELS, g.n, g.oh, g.ow, rows_worth_reading(g));
   // A piece is a part of the bands and a range of the input channels, so that its sums stay in the core's own cache.
   const int64_t panels = (og + PANEL - 1) / PANEL;
   const int64_t channels = std::max<int64_t>(cg, 1);  // one range, of nothing, where there are none
@@ -337,8 +354,9 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
           const float* b = g_rows + group * og + panel * PANEL;
           for (int64_t run = 0; run < num_runs; run++) {
             const int64_t kh = merge ? run : run / g.kw, kw = merge ? 0 : run % g.kw;
-            Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, 1, g.sw * x_pitch, b, pitch,
-                      a_offset.get(), b_offset.get(), (int)out.rows, out.columns};
+            Runs runs{source + kh * g.dh * row + kw * g.dw * x_pitch + group * cg, b, a_offset.get(), b_offset.get(),
+                      (int)out.rows, out.columns};
+            runs.row_step = 1, runs.step = g.sw * x_pitch, runs.b_step = pitch;
             float* at = to + (group * taps * cg + (merge ? run * g.kw * cg : run * cg + channel)) * og + panel * PANEL;
             multiply_panel(runs, height, at, og, columns, add, nothing);
           }
@@ -349,24 +367,28 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
 }
 
 // Both gradients of a 1x1 convolution in one pass over its gradient and its input.
+template <class P>
 static void conv_backward_pointwise(const Geometry& given, const GradSource& grads, const Source& x, const float* w,
                                     const GradSink& sink, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t size = g.c * g.o;
-  const Bands bands(g.n, g.h, g.w);
+  const Bands bands(P::BAND_PIXELS, g.n, g.h, g.w);
   const int64_t panels = (g.c + PANEL - 1) / PANEL;
   const int64_t parts = num_parts(bands.count(), size);
-  Block packed(panels * g.o * PANEL), sums(parts * size), slots(parts * 2 * g.c);
-  pack_turned(g, w, true, panels, packed.get());
+  Block packed(panels * P::tap_floats(g.o)), sums(parts * size), slots(parts * 2 * g.c);
+  Veto veto;
+  pack_turned<P>(g, w, true, panels, packed.get(), veto);
   parallel_if_worth(2 * work_of(g), parts, [&](int64_t part) {
+    [[maybe_unused]] typename P::Unit unit;
     float* to = sums.get() + part * size;
     float* sum = slots.get() + part * 2 * g.c;
     std::fill(sum, sum + 2 * g.c, 0.0f);
     if (bands.count() == 0) std::fill(to, to + size, 0.0f);
     bool add = false;
-    for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
+    for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts && !veto;
+         band++, add = true) {
       const Window at = bands.at(band);
-      const int64_t pixels = at.rows * at.columns, first = bands.first(at), none = 0;
+      const int64_t pixels = at.rows * at.columns, first = bands.first(at);
       Ahead ahead;
       if (band + 1 < bands.count() * (part + 1) / parts) {
         const int64_t next = first + pixels, count = bands.pixels(band + 1);
@@ -376,26 +398,23 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
         if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);
         if (sink.y && sink.y != x.x) ahead.add(sink.y + next * sink.y_step, count * sink.y_step);
         ahead.add(sink.to + next * sink.step, count * sink.step, true);
-        ahead.spread(panels * ((pixels + MAX_ROWS - 1) / MAX_ROWS + (g.o + MAX_ROWS - 1) / MAX_ROWS));
+        ahead.spread(panels * (P::fetches(1, pixels, g.o) + P::fetches(1, g.o, pixels)));
       }
-      const int64_t pitch = odd_pitch(g.o);
-      float* g_rows = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
-      read_grads(grads, first, pixels, g.o, g_rows, pitch);
-      const float* source = x.x + first * x.step;
-      int64_t step = x.step;
-      if (!x.plain() || g.c % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
-        step = odd_pitch(g.c);
-        float* rows = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
-        read_pixels(x, first, pixels, g.c, rows, step);
-        source = rows;
-      }
-      band_input_grad(g, at, at, g_rows, pitch, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
-      for (int64_t panel = 0; panel < panels; panel++) {
-        Runs runs{g_rows, 1, pitch, source + panel * PANEL, step, &none, &none, 1, pixels};
-        multiply_panel(runs, g.o, to + panel * PANEL, g.c, (int)std::min<int64_t>(g.c - panel * PANEL, PANEL), add, ahead);
-      }
+      auto read_g = [&](int64_t skip, int64_t count, float* at, int64_t pitch) {
+        read_grads(grads, first + skip, count, g.o, at, pitch);
+      };
+      auto read_x = [&](int64_t skip, int64_t count, float* at, int64_t pitch) {
+        read_pixels(x, first + skip, count, g.c, at, pitch);
+      };
+      const typename P::template PixelBand<decltype(read_g)&> ours(pixels, g.o, read_g);
+      const auto left = ours.left();
+      if (!left.is_whole) return veto.say();
+      band_input_grad<P>(g, at, at, left, packed.get(), panels, 0, panels, true, sink, sum, sum + g.c, ahead);
+      const float* plain = x.plain() ? x.x + first * x.step : nullptr;
+      if (!ours.add_products(plain, x.step, g.c, read_x, to, add, ahead)) return veto.say();
     }
   });
+  if (veto) return conv_backward_pointwise<VectorProducts>(given, grads, x, w, sink, grad_w);
   if (sink.y) {
     add_pieces(slots.get(), parts, 2 * g.c, g.c, sink.sum);
     add_pieces(slots.get() + g.c, parts, 2 * g.c, g.c, sink.sum_y);

@@ -43,7 +43,7 @@ static void write_blocks(const float* from, int64_t apart, int64_t first, int64_
 
 // Bands of whole rows: as many as leave all channels of input and output in the core's own cache.
 static Bands depthwise_bands(int64_t n, int64_t h, int64_t w, int64_t row_floats) {
-  Bands bands(n, h, w);
+  Bands bands(VectorProducts::BAND_PIXELS, n, h, w);
   bands.columns = w, bands.across = 1;
   bands.rows = std::clamp<int64_t>(NEAR_FLOATS / 2 / std::max<int64_t>(row_floats, 1), 4, 32);
   bands.rows = std::max<int64_t>(std::min(bands.rows, h), 1);

@@ -9,19 +9,21 @@
 
 #include <algorithm>
 
+#include "pool.h"
 #include "simd.h"
 
 namespace TT_ISA {
 
+using namespace tinytrain;
+
 struct Runs {
   const float* a;
-  int64_t row_step, step;
   const float* b;
-  int64_t b_step;
   const int64_t* a_offset;
   const int64_t* b_offset;
   int count;
   int64_t length;
+  int64_t row_step = 1, step = 1, b_step = PANEL;
 };
 
 // Memory that will be needed soon, fetched a little at a time while the arithmetic goes on: a core that reads a band and then
@@ -176,5 +178,92 @@ static void pack_panel(const float* w, int64_t k_step, int64_t column_step, int6
     for (; j < PANEL; j++) row[j] = 0;
   }
 }
+
+// Floats from one pixel to the next in scratch that is walked pixel by pixel for a few channels: an odd number of cache lines.
+// With a power of two all the lines wanted would compete for a few places of the first cache.
+static int64_t odd_pitch(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
+
+// Where a convolution puts products: `count` pixels in each of `rows` rows, the distances in floats.
+struct Result {
+  float* to;
+  int64_t rows, count, row, step;
+};
+
+// How convolutions compute products on vectors; AmxProducts in amx.h offers the same. The left side is a window of pixels, of
+// which a product takes some by their places; the right side are panels of weights, [tap][channel][PANEL].
+struct VectorProducts {
+  struct Unit {};  // what the calling thread needs as long as it multiplies
+
+  static constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels at a time
+
+  // Taps that read one stretch of memory may be taken for one of several times the depth.
+  static constexpr bool MERGES_TAPS = true;
+
+  // A window whose pixels are met by steps of (sh, sw).
+  struct Left {
+    const float* at;
+    int64_t pitch, columns, step, row;  // `step` and `row` lead to the pixels that the neighbours of a result meet
+    int64_t place(int64_t y, int64_t x) const { return (y * columns + x) * pitch; }
+    static constexpr bool is_whole = true;  // else the product cannot be computed so
+  };
+  static Left left(const float* pixels, int64_t, int64_t columns, int64_t, int64_t pitch, int64_t sh = 1, int64_t sw = 1) {
+    return {pixels, pitch, columns, sw * pitch, sh * columns * pitch};
+  }
+
+  static int64_t tap_floats(int64_t depth) { return depth * PANEL; }
+
+  // Where a panel is written, and what makes it ready; false where it cannot be.
+  static float* open_panel(float* panel, int64_t, int64_t) { return panel; }
+  static bool close_panel(float*, int64_t, int64_t, float*) { return true; }
+
+  // The same for some rows of a panel at each place of a tile (winograd.h), `apart` from place to place.
+  static float* open_places(float* rows, int64_t*) { return rows; }
+  static bool close_places(float*, int64_t, int64_t, float*, int64_t) { return true; }
+
+  static void multiply(const Left& left, Runs runs, const Result& result, int columns, bool add, Ahead& ahead) {
+    runs.row_step = left.step;
+    for (int64_t r = 0; r < result.rows; r++, runs.a += left.row)
+      multiply_panel(runs, result.count, result.to + r * result.row, result.step, columns, add, ahead);
+  }
+  // As many rows as that computes fastest, where there is room for them.
+  static int64_t whole_rows(int64_t rows) { return rows; }
+
+  // How often that fetches what is wanted next.
+  static int64_t fetches(int64_t rows, int64_t count, int64_t) { return rows * ((count + MAX_ROWS - 1) / MAX_ROWS); }
+
+  // C[i, j] (+)= sum over pixels p of A[p, i] * B[p, j], with whole panels of B in memory.
+  static void multiply_pixels(const float* a, int64_t a_pitch, int64_t rows, const float* b, int64_t b_pitch, int64_t columns,
+                              int64_t pixels, float* c, int64_t c_step, bool add, Ahead& ahead) {
+    const int64_t none = 0;
+    for (int64_t column = 0; column < columns; column += PANEL) {
+      const Runs runs{a, b + column, &none, &none, 1, pixels, 1, a_pitch, b_pitch};
+      multiply_panel(runs, rows, c + column, c_step, (int)std::min<int64_t>(columns - column, PANEL), add, ahead);
+    }
+  }
+
+  // Some pixels of a gradient, which are the left side of a product with weights, and the sum of their products with the
+  // input's. `read(first, count, to, pitch)` reads pixels.
+  template <class Read>
+  struct PixelBand {
+    int64_t pixels, rows, pitch = odd_pitch(rows);
+    float* a = scratch(SCRATCH_GRAD, pixels * pitch + PANEL);
+    PixelBand(int64_t pixels, int64_t rows, Read&& read) : pixels(pixels), rows(rows) { read(0, pixels, a, pitch); }
+    Left left() const { return VectorProducts::left(a, 1, pixels, rows, pitch); }
+
+    // `plain`: where the input lies, `step` floats from one pixel to the next, if there is nothing to be done to it.
+    template <class ReadInput>
+    bool add_products(const float* plain, int64_t step, int64_t columns, ReadInput&& read_input, float* c, bool add,
+                      Ahead& ahead) const {
+      if (!plain || columns % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
+        step = odd_pitch(columns);
+        float* to = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
+        read_input(0, pixels, to, step);
+        plain = to;
+      }
+      multiply_pixels(a, pitch, rows, plain, step, columns, pixels, c, columns, add, ahead);
+      return true;
+    }
+  };
+};
 
 }  // namespace TT_ISA

@@ -61,9 +61,13 @@ struct Geometry {
   int64_t out_pixels() const { return n * oh * ow; }
 };
 
+enum Use { NEVER, WHERE_FASTER, ALWAYS };
+
 // Whether 3x3 convolutions may be computed by Winograd's algorithm (winograd.h), which rounds otherwise than a direct sum.
-enum WinogradUse { WINOGRAD_NEVER, WINOGRAD_WHERE_FASTER, WINOGRAD_ALWAYS };
-extern WinogradUse winograd_use;
+extern Use winograd_use;
+
+// Whether products may be computed on the processor's tiles (amx.h), where it has them and the instruction set says so.
+extern Use tiles_use;
 
 struct Moments {
   float* mean = nullptr;  // (c,)

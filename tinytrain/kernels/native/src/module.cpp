@@ -11,6 +11,14 @@
 #include <Python.h>
 #include <numpy/arrayobject.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include <cmath>
 #include <cstring>
 #include <initializer_list>
@@ -25,7 +33,8 @@
 
 using namespace tinytrain;
 
-WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
+Use tinytrain::winograd_use = WHERE_FASTER;
+Use tinytrain::tiles_use = WHERE_FASTER;
 
 #define DECLARE(name) \
   namespace name {    \
@@ -33,6 +42,9 @@ WinogradUse tinytrain::winograd_use = WINOGRAD_WHERE_FASTER;
   extern const ExactTable exact;  \
   }
 #if defined(__x86_64__)
+#if defined(TT_HAS_AMX)
+DECLARE(amx)
+#endif
 DECLARE(avx512)
 DECLARE(avx2)
 #endif
@@ -610,14 +622,31 @@ const struct {
   const ExactTable* exact;
 } TABLES[] = {
 #if defined(__x86_64__)
+#if defined(TT_HAS_AMX)
+    {"amx", &amx::table, &amx::exact},
+#endif
     {"avx512", &avx512::table, &avx512::exact},
     {"avx2", &avx2::table, &avx2::exact},
 #endif
     {"baseline", &baseline::table, &baseline::exact},
 };
 
+// Whether the processor has tiles of bf16 numbers and the system lets this process use them, which it asks to be asked.
+bool may_use_tiles() {
+#if defined(TT_HAS_AMX) && defined(__linux__)
+  constexpr int ASK = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned eax, ebx, ecx, edx;
+  constexpr unsigned BF16 = 1u << 22, TILES = 1u << 24;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || (edx & (BF16 | TILES)) != (BF16 | TILES)) return false;
+  return syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
+
 bool runs_here(const char* name) {
 #if defined(__x86_64__)
+  if (!std::strcmp(name, "amx")) return runs_here("avx512") && may_use_tiles();
   if (!std::strcmp(name, "avx512"))
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("fma");
@@ -640,12 +669,23 @@ Ref use(Arguments a) {
   fail(PyExc_ValueError, "no such instruction set here");
 }
 
+Use choice_of(PyObject* object) {
+  if (object == Py_True) return WHERE_FASTER;
+  if (object == Py_False) return NEVER;
+  if (PyUnicode_Check(object) && PyUnicode_CompareWithASCIIString(object, "always") == 0) return ALWAYS;
+  fail(PyExc_ValueError, "expected True, False or 'always'");
+}
+
 // use_winograd(choice): True takes Winograd's algorithm where it is faster, False never, "always" wherever it is possible
 Ref use_winograd(Arguments a) {
-  if (a[0] == Py_True) winograd_use = WINOGRAD_WHERE_FASTER;
-  else if (a[0] == Py_False) winograd_use = WINOGRAD_NEVER;
-  else if (PyUnicode_Check(a[0]) && PyUnicode_CompareWithASCIIString(a[0], "always") == 0) winograd_use = WINOGRAD_ALWAYS;
-  else fail(PyExc_ValueError, "expected True, False or 'always'");
+  winograd_use = choice_of(a[0]);
+  Py_INCREF(Py_None);
+  return Ref(Py_None);
+}
+
+// use_tiles(choice): the same for tiles of bf16 numbers, with an instruction set that has them
+Ref use_tiles(Arguments a) {
+  tiles_use = choice_of(a[0]);
   Py_INCREF(Py_None);
   return Ref(Py_None);
 }
@@ -726,6 +766,7 @@ PyMethodDef METHODS[] = {
     ENTRY(cross_entropy_backward, 7),
     ENTRY(use, 1),
     ENTRY(use_winograd, 1),
+    ENTRY(use_tiles, 1),
     ENTRY(instruction_sets, 0),
     ENTRY(set_threads, 1),
     ENTRY(get_threads, 0),

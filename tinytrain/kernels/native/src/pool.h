@@ -36,7 +36,19 @@ void parallel_if_worth(int64_t work, int64_t count, const F& body) {
 
 // Memory of the calling thread that stays its own from call to call: at least `bytes`, on a cache line. Slots keep the
 // scratch of nested routines apart.
-enum ScratchSlot { SCRATCH_SOURCE, SCRATCH_GRAD, SCRATCH_TILE, SCRATCH_OTHER, SCRATCH_RUNS, SCRATCH_PLACES, SCRATCH_SLOTS };
+enum ScratchSlot {
+  SCRATCH_SOURCE,
+  SCRATCH_GRAD,
+  SCRATCH_TILE,
+  SCRATCH_OTHER,
+  SCRATCH_RUNS,
+  SCRATCH_PLACES,
+  SCRATCH_LEFT,
+  SCRATCH_RIGHT,
+  SCRATCH_TURNED,
+  SCRATCH_PANEL,
+  SCRATCH_SLOTS
+};
 float* scratch(ScratchSlot slot, size_t num_floats);
 
 // Blocks of memory that are kept when they are freed and handed out again: a fresh one costs a page fault every 4 KiB.

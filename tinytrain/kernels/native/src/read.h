@@ -9,8 +9,6 @@
 
 namespace TT_ISA {
 
-using namespace tinytrain;
-
 // The activation and its derivative at v; NaN goes through as in PyTorch.
 template <int KIND>
 static inline vec activate(vec v, vec low, vec high) {

@@ -38,39 +38,78 @@ static int64_t tiles_at_once(int64_t channels) {
   return std::clamp<int64_t>(std::max<int64_t>(NEAR_FLOATS / (2 * PLACES * channels), channels / 4), 2 * MAX_ROWS, 128);
 }
 
-// The sum over input channels for every tile and place: `tiles` tiles at `from` times some panels of filters.
-static void multiply_tiles(const float* from, const Planes& in, int64_t tiles, const float* packed, const Panels& panels,
-                           int64_t first_panel, float* to, const Planes& out, bool add) {
+// Transforms and packs FILTER_ROWS rows of the filters of a panel, or up to the last. False where they cannot be packed.
+constexpr int64_t FILTER_ROWS = 32;
+
+template <class P>
+static bool pack_filter_rows(const Filters& filters, const Panels<P>& panels, int64_t panel, int64_t first, float* packed) {
+  const int64_t last = std::min(filters.depth, first + FILTER_ROWS);
+  float* to = packed + panels.offset(0, panel) + P::tap_floats(first);
+  int64_t apart = panels.size;
+  float* open = P::open_places(to, &apart);
+  transform_filters(filters, panel, first, last, open, apart);
+  return P::close_places(open, apart, last - first, to, panels.size);
+}
+
+// The sum over input channels for every tile and place: `tiles` tiles at `from` times some panels of filters. False where it
+// cannot be computed so.
+template <class P>
+static bool multiply_places(const float* from, const Planes& in, int64_t tiles, const float* packed, const Panels<P>& panels,
+                            int64_t first_panel, float* to, const Planes& out, bool add) {
+  [[maybe_unused]] typename P::Unit unit;
   const int64_t none = 0;
-  Ahead nothing;
-  for (int place = 0; place < PLACES; place++)
+  const int64_t num_panels = (out.pitch + PANEL - 1) / PANEL;
+  for (int place = 0; place < PLACES; place++) {
+    Ahead ahead;
+    if (place + 1 < PLACES)
+      ahead.add(packed + panels.offset(place + 1, first_panel), num_panels * P::tap_floats(panels.depth));
+    ahead.spread(num_panels * P::fetches(1, tiles, panels.depth));
+    const auto left = P::left(from + place * in.size, 1, tiles, panels.depth, in.pitch);
+    if (!left.is_whole) return false;
     for (int64_t column = 0; column < out.pitch; column += PANEL) {
       const float* b = packed + panels.offset(place, first_panel + column / PANEL);
-      Runs runs{from + place * in.size, in.pitch, 1, b, PANEL, &none, &none, 1, panels.depth};
-      multiply_panel(runs, tiles, to + place * out.size + column, out.pitch, (int)std::min<int64_t>(out.pitch - column, PANEL),
-                     add, nothing);
+      const Runs runs{left.at, b, &none, &none, 1, panels.depth};
+      P::multiply(left, runs, {to + place * out.size + column, 1, P::whole_rows(tiles), 0, out.pitch},
+                  (int)std::min<int64_t>(out.pitch - column, PANEL), add, ahead);
     }
+  }
+  return true;
+}
+
+// The same with filters that are transformed where they are used, some rows at a time, and never leave the cache.
+template <class P>
+static bool multiply_places_once(const float* from, const Planes& in, int64_t tiles, const Filters& filters, float* to,
+                                 const Planes& out) {
+  constexpr int64_t DEPTH = 4 * FILTER_ROWS;
+  for (int64_t k = 0; k < filters.depth; k += DEPTH) {
+    const Filters some = filters.rows(k, std::min(DEPTH, filters.depth - k));
+    const Panels<P> few(some);
+    float* own = scratch(SCRATCH_GRAD, few.floats());
+    bool is_packed = true;
+    for (int64_t panel = 0; panel < few.count; panel++)
+      for (int64_t row = 0; row < some.depth; row += FILTER_ROWS) is_packed &= pack_filter_rows(some, few, panel, row, own);
+    if (!is_packed || !multiply_places(from + k, in, tiles, own, few, 0, to, out, k > 0)) return false;
+  }
+  return true;
 }
 
 // The convolution of what `source` gives, an image as `at` says, into (rows.h, rows.w) images at `to`. `finish(row, channel,
 // columns)` sees every row of tiles while it is in cache.
-template <class Any, class Finish>
+template <class P, class Any, class Finish>
 static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& source, const Filters& filters,
                            const float* bias, float* to, int64_t step, Finish&& finish) {
   const int64_t channels = filters.columns;
   const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
   const Ranges ranges(channels, 2 * blocks.count);
-  const Panels panels(filters);
-  // Filters that only one block meets are transformed where they are used, some rows at a time, and never leave the cache.
-  const bool once = blocks.count == 1;
-  constexpr int64_t DEPTH = 128;
+  const Panels<P> panels(filters);
+  const bool once = blocks.count == 1;  // only one block meets the filters
   Block packed(once ? 1 : panels.floats());
+  Veto veto;
   if (!once) {
-    constexpr int64_t CHUNK = 16;
-    const int64_t chunks = (filters.depth + CHUNK - 1) / CHUNK;
+    const int64_t chunks = (filters.depth + FILTER_ROWS - 1) / FILTER_ROWS;
     parallel(panels.count * chunks, [&](int64_t piece) {
-      const int64_t first = piece % chunks * CHUNK, last = std::min(filters.depth, first + CHUNK);
-      transform_filters(filters, panels, piece / chunks, first, last, packed.get());
+      if (!pack_filter_rows(filters, panels, piece / chunks, piece % chunks * FILTER_ROWS, packed.get()))
+        veto.say();
     });
   }
   // With ranges of columns several pieces read the same windows, which then are transformed beforehand.
@@ -92,31 +131,29 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
     const int64_t block = piece / ranges.count, range = piece % ranges.count;
     const int64_t first = blocks.first(block), last = blocks.last(block), tiles = (last - first) * rows.across;
     const int64_t channel = range * ranges.each * PANEL, columns = std::min(channels - channel, ranges.each * PANEL);
-    const Planes out(tiles, columns);
+    const Planes out(P::whole_rows(tiles), columns);
     float* windows = shared ? all_windows.get() + block * in.floats() : scratch(SCRATCH_SOURCE, in.floats());
     float* products = scratch(SCRATCH_TILE, out.floats());
     if (!shared) transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
-    for (int64_t k = 0; once && k < filters.depth; k += DEPTH) {
-      const Filters some = filters.part(k, std::min(DEPTH, filters.depth - k), channel, columns);
-      const Panels few(some);
-      float* own = scratch(SCRATCH_GRAD, few.floats());
-      for (int64_t panel = 0; panel < few.count; panel++) transform_filters(some, few, panel, 0, some.depth, own);
-      multiply_tiles(windows + k, in, tiles, own, few, 0, products, out, k > 0);
-    }
-    if (!once) multiply_tiles(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false);
+    const Filters ours = filters.columns_from(channel, columns);
+    const bool done = once ? multiply_places_once<P>(windows, in, tiles, ours, products, out)
+                           : multiply_places(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false);
+    if (!done) return veto.say();
     for (int64_t row = first; row < last; row++) {
       const float* row_products = products + (row - first) * rows.across * out.pitch;
       write_row(rows, row, row_products, out, bias ? bias + channel : nullptr, columns, to + channel, step);
       finish(row, channel, columns);
     }
   });
+  if (veto) convolve_tiles<VectorProducts>(rows, at, source, filters, bias, to, step, finish);
 }
 
+template <class P>
 static void conv_forward_winograd(const Geometry& g, const Source& x, const float* w, const float* bias, float* y,
                                   Moments moments) {
   const TileRows rows(g.n, g.oh, g.ow);
   Block slots(moments.mean ? rows.count() * 2 * g.o : 1);
-  convolve_tiles(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, y, g.o,
+  convolve_tiles<P>(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, y, g.o,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    if (!moments.mean) return;
                    float* slot = slots.get() + row * 2 * g.o + channel;
@@ -126,10 +163,11 @@ static void conv_forward_winograd(const Geometry& g, const Source& x, const floa
 }
 
 // The gradient of the input is a convolution of the output's gradient with turned weights.
+template <class P>
 static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
   const TileRows rows(g.n, g.h, g.w);
   Block slots(sink.y ? rows.count() * 2 * g.c : 1);
-  convolve_tiles(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink.to, sink.step,
+  convolve_tiles<P>(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink.to, sink.step,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    float* sum = slots.get() + row * 2 * g.c;
                    if (sink.y) {
@@ -179,7 +217,7 @@ static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads
     const int64_t num_c = std::min(EACH, g.c - c_range * EACH), num_o = std::min(EACH, g.o - o_range * EACH);
     const Planes products(num_c, num_o);
     float* sum = scratch(SCRATCH_TILE, products.floats());
-    const int64_t first = blocks.count * part / parts, last = blocks.count * (part + 1) / parts, none = 0;
+    const int64_t first = blocks.count * part / parts, last = blocks.count * (part + 1) / parts;
     Ahead nothing;
     if (first == last) std::fill(sum, sum + products.floats(), 0.0f);
     for (int64_t block = first; block < last; block++) {
@@ -190,12 +228,9 @@ static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads
       if (!shared) read_windows(block, c_range, windows), read_tiles(block, o_range, tiles);
       const int64_t count = (blocks.last(block) - blocks.first(block)) * rows.across;
       for (int place = 0; place < PLACES; place++)
-        for (int64_t column = 0; column < num_o; column += PANEL) {
-          Runs runs{windows + place * in.size, 1, in.pitch, tiles + place * out.size + column, out.pitch, &none, &none, 1,
-                    count};
-          multiply_panel(runs, num_c, sum + place * products.size + column, products.pitch,
-                         (int)std::min<int64_t>(products.pitch - column, PANEL), block > first, nothing);
-        }
+        VectorProducts::multiply_pixels(windows + place * in.size, in.pitch, num_c, tiles + place * out.size, out.pitch,
+                                        products.pitch, count, sum + place * products.size, products.pitch, block > first,
+                                        nothing);
     }
     float* to = sums.get() + (part * 9 * g.c + c_range * EACH) * g.o + o_range * EACH;
     for (int64_t c = 0; c < num_c; c++)

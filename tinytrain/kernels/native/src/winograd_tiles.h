@@ -257,33 +257,39 @@ struct Filters {
   bool turned;
   Filters(const float* w, int64_t depth, int64_t columns, bool turned)
       : w(w), depth(depth), columns(columns), down(turned ? columns * 9 : 9), along(turned ? 9 : depth * 9), turned(turned) {}
-  Filters part(int64_t row, int64_t num_rows, int64_t column, int64_t num_columns) const {
+  Filters rows(int64_t first, int64_t count) const {
     Filters some = *this;
-    some.w += row * down + column * along, some.depth = num_rows, some.columns = num_columns;
+    some.w += first * down, some.depth = count;
+    return some;
+  }
+  Filters columns_from(int64_t first, int64_t count) const {
+    Filters some = *this;
+    some.w += first * along, some.columns = count;
     return some;
   }
 };
 
-// Transformed filters in memory: [place][panel][depth][PANEL].
-struct Panels {
-  int64_t depth, count, size;  // size: floats from one of the 36 to the next
-  explicit Panels(const Filters& f) : depth(f.depth), count((f.columns + PANEL - 1) / PANEL), size(count * depth * PANEL + 16) {}
-  int64_t floats() const { return PLACES * size; }
-  int64_t offset(int place, int64_t panel) const { return place * size + panel * depth * PANEL; }
-};
-
-static void transform_filters(const Filters& f, const Panels& panels, int64_t panel, int64_t first, int64_t last,
-                              float* packed) {
-  for (int64_t k = first; k < last; k++)
+// Transforms rows `first` to `last` of the filters of a panel; the places lie `apart` from each other.
+static void transform_filters(const Filters& f, int64_t panel, int64_t first, int64_t last, float* to, int64_t apart) {
+  for (int64_t k = first; k < last; k++, to += PANEL)
     for (int64_t lane = 0; lane < PANEL; lane += VL) {
       const int64_t column = panel * PANEL + lane;
-      float* to = packed + panels.offset(0, panel) + k * PANEL + lane;
       vec taps[9];
       read_taps(f.w + k * f.down + column * f.along, f.along, f.columns - column, taps);
       transform<WeightTransform>(
           [&](int i, int j) __attribute__((always_inline)) { return f.turned ? taps[8 - (i * 3 + j)] : taps[i * 3 + j]; },
-          [&](int i, int j, vec v) __attribute__((always_inline)) { store(to + (i * 6 + j) * panels.size, v); });
+          [&](int i, int j, vec v) __attribute__((always_inline)) { store(to + lane + (i * 6 + j) * apart, v); });
     }
 }
+
+// Transformed filters in memory: [place][panel][depth], as the products P take them.
+template <class P>
+struct Panels {
+  int64_t depth, count, size;  // size: floats from one of the 36 to the next
+  explicit Panels(const Filters& f)
+      : depth(f.depth), count((f.columns + PANEL - 1) / PANEL), size(count * P::tap_floats(f.depth) + 16) {}
+  int64_t floats() const { return PLACES * size; }
+  int64_t offset(int place, int64_t panel) const { return place * size + panel * P::tap_floats(depth); }
+};
 
 }  // namespace TT_ISA
