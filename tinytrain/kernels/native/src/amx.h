@@ -226,7 +226,10 @@ struct AmxProducts {
     ~Unit() { _tile_release(); }
   };
 
+  // Few enough for their parts to stay in the core's own cache, and enough for the sums of the weights' gradients to be worth
+  // reading and writing.
   static constexpr int64_t BAND_PIXELS = 128;
+  static int64_t pixels_for_both(int64_t num_weights) { return num_weights < 1 << 18 ? BAND_PIXELS / 2 : BAND_PIXELS; }
   static constexpr bool MERGES_TAPS = false;
 
   // The pixels of a window in an order of their own: first those that a step from the first one meets, then those a step from

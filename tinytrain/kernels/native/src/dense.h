@@ -372,7 +372,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
                                     const GradSink& sink, float* grad_w) {
   const Geometry g = flattened(given);
   const int64_t size = g.c * g.o;
-  const Bands bands(P::BAND_PIXELS, g.n, g.h, g.w);
+  const Bands bands(P::pixels_for_both(size), g.n, g.h, g.w);
   const int64_t panels = (g.c + PANEL - 1) / PANEL;
   const int64_t parts = num_parts(bands.count(), size);
   Block packed(panels * P::tap_floats(g.o)), sums(parts * size), slots(parts * 2 * g.c);

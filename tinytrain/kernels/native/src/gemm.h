@@ -195,6 +195,7 @@ struct VectorProducts {
   struct Unit {};  // what the calling thread needs as long as it multiplies
 
   static constexpr int64_t BAND_PIXELS = 8 * MAX_ROWS;  // about so many result pixels at a time
+  static int64_t pixels_for_both(int64_t) { return BAND_PIXELS; }  // for both gradients with so many weights
 
   // Taps that read one stretch of memory may be taken for one of several times the depth.
   static constexpr bool MERGES_TAPS = true;
