@@ -88,6 +88,19 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   const Bands bands(P::BAND_PIXELS, g.n, g.oh, g.ow, rows_worth_reading(g));
   const Ranges ranges(og, bands.count() * g.groups);
 
+  // What several pieces read is normalised and activated beforehand.
+  if (ranges.count > 1 && !x.plain()) {
+    const int64_t pixels = g.pixels(), each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(g.c, 1), 1);
+    Block read(pixels * g.c);
+    parallel_if_worth(pixels * g.c, (pixels + each - 1) / each, [&](int64_t piece) {
+      const int64_t first = piece * each;
+      read_pixels(x, first, std::min(each, pixels - first), g.c, read.get() + first * g.c, g.c);
+    });
+    Source plain;
+    plain.x = read.get(), plain.step = g.c;
+    return conv_forward_dense<P>(given, plain, w, bias, y, moments);
+  }
+
   const int64_t tap_size = P::tap_floats(cg), panel_size = taps * tap_size;
   Block packed(g.groups * ranges.panels * panel_size);
   Veto veto;
