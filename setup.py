@@ -1,6 +1,6 @@
 """Builds the native kernels; all else about the package is in pyproject.toml.
 
-The kernels are two C++ sources, compiled once for every instruction set of the processor family and chosen from at
+The kernels are C++ sources, compiled once for every instruction set of the processor family and chosen from at
 import: a wheel runs on older processors than the one that built it. Where there is no compiler the package installs
 without them, and the reference kernels do the work.
 """
@@ -20,12 +20,15 @@ from setuptools.errors import CompileError
 SOURCE = Path("tinytrain/kernels/native/src")
 FLAGS = ["-std=c++17", "-O3", "-g0", "-fno-math-errno", "-fvisibility=hidden", "-Wno-psabi", "-pthread"]
 KERNELS = {"kernels.cpp": [], "exact.cpp": ["-ffp-contract=off"]}
+"""What is compiled for every instruction set, with flags of its own."""
+
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512vl", "-mavx512bw", "-mfma", "-mprfchw", "-mprefer-vector-width=512"]
-AMX = ["-mamx-tile", "-mamx-bf16"]
 INSTRUCTION_SETS = {"baseline": []}
 if X86:
-    INSTRUCTION_SETS |= {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512, "amx": AVX512 + AMX}
+    INSTRUCTION_SETS |= {"avx2": ["-mavx2", "-mfma"], "avx512": AVX512}
+AMX = [*AVX512, "-mamx-tile", "-mamx-bf16"]
+"""For amx.cpp, which adds to the kernels for AVX-512 what is faster with AMX."""
 
 
 class BuildKernels(build_ext):
@@ -35,27 +38,26 @@ class BuildKernels(build_ext):
         import numpy
 
         ext.include_dirs = [numpy.get_include(), str(SOURCE)]
-        sets = {name: flags for name, flags in INSTRUCTION_SETS.items() if name != "amx" or self.accepts(flags)}
-        ext.define_macros += [("TT_HAS_AMX", None)] if "amx" in sets else []
+        builds = [
+            (name, source, [*flags, *own])
+            for (name, flags), (source, own) in itertools.product(INSTRUCTION_SETS.items(), KERNELS.items())
+        ]
+        if X86 and self.accepts(AMX):
+            builds.append(("amx", "amx.cpp", AMX))
+            ext.define_macros.append(("TT_HAS_AMX", None))
 
-        def compile_for(what: tuple[str, str]) -> list[str]:
-            name, source = what
+        def compile_for(build: tuple[str, str, list[str]]) -> list[str]:
+            name, source, flags = build
             return self.compiler.compile(
                 [str(SOURCE / source)],
                 output_dir=str(Path(self.build_temp) / name),
                 include_dirs=ext.include_dirs,
-                extra_preargs=[
-                    *FLAGS,
-                    *sets[name],
-                    *KERNELS[source],
-                    f"-DTT_ISA={name}",
-                    f'-DTT_NAME="{name}"',
-                ],
+                extra_preargs=[*FLAGS, *flags, f"-DTT_ISA={name}", f'-DTT_NAME="{name}"'],
                 depends=ext.depends,
             )
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for objects in pool.map(compile_for, itertools.product(sets, KERNELS)):
+            for objects in pool.map(compile_for, builds):
                 ext.extra_objects += objects
         super().build_extension(ext)
 

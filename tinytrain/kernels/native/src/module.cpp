@@ -42,17 +42,19 @@ Use tinytrain::tiles_use = WHERE_FASTER;
   extern const ExactTable exact;  \
   }
 #if defined(__x86_64__)
-#if defined(TT_HAS_AMX)
-DECLARE(amx)
-#endif
 DECLARE(avx512)
+#if defined(TT_HAS_AMX)
+namespace amx {
+void enter(KernelTable& table);  // replaces what is faster on tiles
+}
+#endif
 DECLARE(avx2)
 #endif
 DECLARE(baseline)
 
 namespace {
 
-const KernelTable* kernels = &baseline::table;
+KernelTable kernels = baseline::table;
 const ExactTable* exact_kernels = &baseline::exact;
 
 struct PythonError {};  // the exception is set already
@@ -352,7 +354,7 @@ Ref conv_forward(Arguments a) {
   }
   {
     WithoutLock unlocked;
-    if (g.out_pixels() > 0) kernels->conv_forward(g, x.source, values, bias, data(y), moments);
+    if (g.out_pixels() > 0) kernels.conv_forward(g, x.source, values, bias, data(y), moments);
   }
   return mean.object ? pack({y.object, mean.object, m2.object}) : std::move(y);
 }
@@ -372,7 +374,7 @@ Ref conv_input_grad(Arguments a) {
   const float* values = weight(a[1]);
   {
     WithoutLock unlocked;
-    kernels->conv_input_grad(geometry.g, grads.source, values, sink.sink);
+    kernels.conv_input_grad(geometry.g, grads.source, values, sink.sink);
   }
   return pack({sink.grad.object, sink.sum.object, sink.sum_y.object});
 }
@@ -391,7 +393,7 @@ Ref conv_weight_grad(Arguments a) {
   Ref grad_w = new_array(ndim, shape, false);
   {
     WithoutLock unlocked;
-    kernels->conv_weight_grad(geometry.g, grads.source, x.source, data(grad_w));
+    kernels.conv_weight_grad(geometry.g, grads.source, x.source, data(grad_w));
   }
   return grad_w;
 }
@@ -411,7 +413,7 @@ Ref conv_backward(Arguments a) {
   Ref grad_w = new_array(PyArray_NDIM(w), PyArray_DIMS(w), false);
   {
     WithoutLock unlocked;
-    kernels->conv_backward(geometry.g, grads.source, x.source, values, sink.sink, data(grad_w));
+    kernels.conv_backward(geometry.g, grads.source, x.source, values, sink.sink, data(grad_w));
   }
   return pack({sink.grad.object, sink.sum.object, sink.sum_y.object, grad_w.object});
 }
@@ -445,7 +447,7 @@ Ref apply(Arguments a) {
   }
   {
     WithoutLock unlocked;
-    kernels->apply(i.pixels(), i.c, x.source, other ? other->source : Source(), act, to, step);
+    kernels.apply(i.pixels(), i.c, x.source, other ? other->source : Source(), act, to, step);
   }
   return y;
 }
@@ -459,7 +461,7 @@ Ref apply_grad(Arguments a) {
   Ref grad = new_array(i.ndim, shape, true);
   {
     WithoutLock unlocked;
-    kernels->apply_grad(i.pixels(), i.c, grads.source, data(grad), i.c);
+    kernels.apply_grad(i.pixels(), i.c, grads.source, data(grad), i.c);
   }
   return grad;
 }
@@ -470,7 +472,7 @@ Ref moments(Arguments a) {
   Ref mean = new_vector(x.c), m2 = new_vector(x.c);
   {
     WithoutLock unlocked;
-    kernels->moments(x.pixels(), x.c, x.x, x.step, {data(mean), data(m2)});
+    kernels.moments(x.pixels(), x.c, x.x, x.step, {data(mean), data(m2)});
   }
   return pack({mean.object, m2.object});
 }
@@ -483,7 +485,7 @@ Ref grad_sums(Arguments a) {
   Ref sum = new_vector(i.c), sum_y = new_vector(i.c);
   {
     WithoutLock unlocked;
-    kernels->grad_sums(i.pixels(), i.c, grads.source, mean, data(sum), data(sum_y));
+    kernels.grad_sums(i.pixels(), i.c, grads.source, mean, data(sum), data(sum_y));
   }
   return pack({sum.object, mean ? sum_y.object : nullptr});
 }
@@ -553,7 +555,7 @@ Ref max_pool(Arguments a) {
   if (a[4] == Py_True) winners = new_array(x.images.ndim, shape, true, NPY_UINT8);
   {
     WithoutLock unlocked;
-    kernels->max_pool(g, x.source, data(y), winners.object ? data<uint8_t>(winners) : nullptr);
+    kernels.max_pool(g, x.source, data(y), winners.object ? data<uint8_t>(winners) : nullptr);
   }
   return pack({y.object, winners.object});
 }
@@ -571,7 +573,7 @@ Ref max_pool_grad(Arguments a) {
   Ref grad = new_array(grads.ndim, shape, true);
   {
     WithoutLock unlocked;
-    kernels->max_pool_grad(g, grads.x, grads.step, (const uint8_t*)PyArray_DATA(winners), data(grad));
+    kernels.max_pool_grad(g, grads.x, grads.step, (const uint8_t*)PyArray_DATA(winners), data(grad));
   }
   return grad;
 }
@@ -584,7 +586,7 @@ Ref mean_pixels(Arguments a) {
   Ref y = new_array(x.images.ndim, shape, true);
   {
     WithoutLock unlocked;
-    kernels->mean_pixels(x.images.n, x.images.h * x.images.w, x.images.c, x.source, data(y));
+    kernels.mean_pixels(x.images.n, x.images.h * x.images.w, x.images.c, x.source, data(y));
   }
   return y;
 }
@@ -598,7 +600,7 @@ Ref spread_pixels(Arguments a) {
   Ref grad = new_array(g.ndim, shape, true);
   {
     WithoutLock unlocked;
-    kernels->spread_pixels(g.n, h * w, g.c, g.x, g.step, data(grad));
+    kernels.spread_pixels(g.n, h * w, g.c, g.x, g.step, data(grad));
   }
   return grad;
 }
@@ -620,10 +622,11 @@ const struct {
   const char* name;
   const KernelTable* table;
   const ExactTable* exact;
+  void (*enter)(KernelTable&) = nullptr;
 } TABLES[] = {
 #if defined(__x86_64__)
 #if defined(TT_HAS_AMX)
-    {"amx", &amx::table, &amx::exact},
+    {"amx", &avx512::table, &avx512::exact, amx::enter},
 #endif
     {"avx512", &avx512::table, &avx512::exact},
     {"avx2", &avx2::table, &avx2::exact},
@@ -661,7 +664,8 @@ Ref use(Arguments a) {
   if (!name) throw PythonError();
   for (const auto& each : TABLES)
     if (!std::strcmp(each.name, name) && runs_here(name)) {
-      kernels = each.table;
+      kernels = *each.table;
+      if (each.enter) each.enter(kernels);
       exact_kernels = each.exact;
       Py_INCREF(Py_None);
       return Ref(Py_None);

@@ -149,7 +149,7 @@ static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_
 }
 
 // The same for a whole batch, with the sums stored.
-static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
+[[maybe_unused]] static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
   const int64_t each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
   parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {

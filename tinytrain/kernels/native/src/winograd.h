@@ -184,7 +184,7 @@ static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads,
 
 // dw = G^T [ sum over tiles of (B^T d B) . (A g A^T) ] G, in ranges of input and output channels whose 36 sums stay in a core's
 // own cache, and in parts of the rows of tiles where that gives few pieces.
-static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+[[maybe_unused]] static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
   constexpr int64_t EACH = 64;  // channels of a range
   const TileRows rows(g.n, g.oh, g.ow);
   const TileBlocks blocks(rows, 42);
