@@ -121,11 +121,14 @@ def conv_gradients(
 
 def geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int) -> Geometry:
     """Return the numbers that module.cpp reads: strides, padding before and after, dilations, groups."""
-    return _geometry(tuple(stride), tuple(map(tuple, padding)), tuple(dilation), groups)
+    try:
+        return _geometry(stride, padding, dilation, groups)
+    except TypeError:  # lists among them
+        return _geometry(tuple(stride), tuple(map(tuple, padding)), tuple(dilation), groups)
 
 
 @functools.lru_cache(maxsize=4096)
-def _geometry(stride: tuple[int, ...], padding: tuple[Any, ...], dilation: tuple[int, ...], groups: int) -> Geometry:
+def _geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int) -> Geometry:
     if len(stride) == 1:
         stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
     (before_h, after_h), (before_w, after_w) = padding
