@@ -237,11 +237,7 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         """Return a line for each parameter."""
-        return "\n".join(
-            f"  ({name}): Parameter containing: [{value.dtype} of size {_by(value)}]"
-            for name, value in self._parameters.items()
-            if value is not None
-        )
+        return _lines({name: (p.dtype, p) for name, p in self._parameters.items() if p is not None})
 
     def __iadd__(self, values: Iterable[Tensor]) -> ParameterList:
         return self.extend(values)
@@ -277,11 +273,7 @@ class ParameterDict(_Table):
 
     def extra_repr(self) -> str:
         """Return a line for each parameter."""
-        return "\n".join(
-            f"  ({name}): Parameter containing: [{value.type()} of size {_by(value)}]"
-            for name, value in self._parameters.items()
-            if value is not None
-        )
+        return _lines({name: (p.type(), p) for name, p in self._parameters.items() if p is not None})
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return a parameter, or something else where there is none of that name."""
@@ -296,6 +288,13 @@ class ParameterDict(_Table):
     def copy(self) -> ParameterDict:
         """Return another dict of the same parameters."""
         return ParameterDict(self.items())
+
+
+def _lines(parameters: Mapping[str, tuple[Any, Parameter]]) -> str:
+    """Return what is printed of parameters, each with what its type is called."""
+    return "\n".join(
+        f"  ({name}): Parameter containing: [{kind} of size {_by(each)}]" for name, (kind, each) in parameters.items()
+    )
 
 
 def _checked(other: Any) -> Sequential:
