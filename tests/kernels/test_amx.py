@@ -18,13 +18,10 @@ SAME = (1, 1, 1, 1, 1, 1, 1, 1, 1)
 KERNELS = {"pointwise": (1, POINTWISE), "strided": (3, STRIDED), "winograd": (3, SAME)}
 
 
-@pytest.fixture(autouse=True)
-def tiles():
-    _native.use("amx")
-    _native.use_tiles("always")
-    yield
-    _native.use_tiles(True)
-    _native.use(_native.instruction_sets()[0])
+pytestmark = [
+    pytest.mark.usefixtures("instruction_set"),
+    pytest.mark.parametrize("instruction_set", ["amx always"], indirect=True),
+]
 
 
 def drawn(rng, *shape):
