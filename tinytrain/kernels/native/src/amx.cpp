@@ -11,22 +11,23 @@ namespace TT_ISA {
 
 // Whether tiles save more than splitting costs: measured with 16 to 1024 channels on 4x4 to 112x112 pixels, of 1 to 128 images.
 static bool takes_tiles(const Geometry& g, int64_t least_channels) {
-  if (tiles_use != WHERE_FASTER || g.groups != 1) return tiles_use == ALWAYS && g.groups == 1;
+  if (tiles_use == NEVER || g.groups != 1) return false;
+  if (tiles_use == ALWAYS) return true;
   const int64_t taps = g.kh * g.kw;
   return std::min(g.c, g.o) >= least_channels && g.c * g.o * taps >= 64 * 64 && taps >= g.sh * g.sw && g.out_pixels() >= 512;
 }
 
 static bool takes_tiles_winograd(const Geometry& g) {
-  if (tiles_use != WHERE_FASTER) return tiles_use == ALWAYS;
+  if (tiles_use == NEVER) return false;
+  if (tiles_use == ALWAYS) return true;
   return std::min(g.c, g.o) >= 96 && g.out_pixels() >= 2048;
 }
 
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
-  if (takes_winograd(g, FORWARD) && takes_tiles_winograd(g))
-    return conv_forward_winograd<AmxProducts>(g, x, w, bias, y, moments);
-  if (!takes_winograd(g, FORWARD) && takes_tiles(g, 32))
-    return conv_forward_dense<AmxProducts>(g, x, w, bias, y, moments);
-  avx512::table.conv_forward(g, x, w, bias, y, moments);
+  const bool winograd = takes_winograd(g, FORWARD);
+  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(g, 32)))
+    return avx512::table.conv_forward(g, x, w, bias, y, moments);
+  (winograd ? conv_forward_winograd<AmxProducts> : conv_forward_dense<AmxProducts>)(g, x, w, bias, y, moments);
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
@@ -35,10 +36,9 @@ static void conv_weight_grad(const Geometry& g, const GradSource& grads, const S
 }
 
 static void conv_input_grad(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
-  if (takes_winograd(g, INPUT_GRAD) && takes_tiles_winograd(g))
-    return conv_input_grad_winograd<AmxProducts>(g, grads, w, sink);
-  if (!takes_winograd(g, INPUT_GRAD) && takes_tiles(g, 32)) return conv_input_grad_dense<AmxProducts>(g, grads, w, sink);
-  avx512::table.conv_input_grad(g, grads, w, sink);
+  const bool winograd = takes_winograd(g, INPUT_GRAD);
+  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(g, 32))) return avx512::table.conv_input_grad(g, grads, w, sink);
+  (winograd ? conv_input_grad_winograd<AmxProducts> : conv_input_grad_dense<AmxProducts>)(g, grads, w, sink);
 }
 
 static void conv_backward(const Geometry& g, const GradSource& grads, const Source& x, const float* w, const GradSink& sink,

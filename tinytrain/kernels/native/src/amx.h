@@ -112,8 +112,8 @@ static Tiled split_right(From&& from, int64_t depth, int64_t columns, float* at)
 
 // I by J tiles of sums, numbered 2 i + j. From one product to the next only one side changes its part.
 template <int I, int J>
-static inline __attribute__((always_inline)) void sum_products(const Tiled& a, const float* a_at, const Tiled& b,
-                                                               const float* b_at, const Runs& runs, Ahead& ahead) {
+static inline __attribute__((always_inline)) void sum_products(const Tiled& a, const Tiled& b, const Runs& runs,
+                                                               Ahead& ahead) {
 #define LOAD_A(part)                                 \
   _tile_loadd(4, x + part * a.apart, a.pitch * 4);   \
   if (I > 1) _tile_loadd(5, x + part * a.apart + a.across, a.pitch * 4)
@@ -128,8 +128,8 @@ static inline __attribute__((always_inline)) void sum_products(const Tiled& a, c
   ahead.fetch()
   const int64_t slices = slices_of(runs.length);
   for (int run = 0; run < runs.count; run++) {
-    const float* x = a_at + runs.a_offset[run];
-    const float* w = b_at + runs.b_offset[run];
+    const float* x = runs.a + runs.a_offset[run];
+    const float* w = runs.b + runs.b_offset[run];
     for (int64_t slice = 0; slice < slices; slice++, x += a.along, w += b.along) {
       LOAD_A(2);
       LOAD_B(0);
@@ -151,20 +151,16 @@ static inline __attribute__((always_inline)) void sum_products(const Tiled& a, c
 #undef MULTIPLY
 }
 
-static inline void copy_floats(const float* from, int64_t from_step, float* to, int64_t to_step, int64_t rows, int64_t columns,
-                               bool add = false) {
+static inline void copy_floats(const float* from, int64_t from_step, float* to, int64_t to_step, int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; i++)
-    for (int64_t j = 0; j < columns; j += VL) {
-      const vec v = load_some(from + i * from_step + j, columns - j);
-      float* place = to + i * to_step + j;
-      store_some(place, add ? v + load_some(place, columns - j) : v, columns - j);
-    }
+    for (int64_t j = 0; j < columns; j += VL)
+      store_some(to + i * to_step + j, load_some(from + i * from_step + j, columns - j), columns - j);
 }
 
 // Up to 16 I rows and 16 J columns of a result. What is less than whole tiles takes the way through memory of its own.
 template <int I, int J>
-static void multiply_block(const Tiled& a, const float* a_at, const Tiled& b, const float* b_at, const Runs& runs, float* c,
-                           int64_t c_step, int64_t rows, int64_t columns, bool add, Ahead& ahead) {
+static void multiply_block(const Tiled& a, const Tiled& b, const Runs& runs, float* c, int64_t c_step, int64_t rows,
+                           int64_t columns, bool add, Ahead& ahead) {
   const bool whole = rows == I * EDGE && columns == J * EDGE;
   alignas(64) float own[I * EDGE * J * EDGE];
   float* to = whole ? c : own;
@@ -182,21 +178,21 @@ static void multiply_block(const Tiled& a, const float* a_at, const Tiled& b, co
   } else {
     EACH_SUM(CLEAR);
   }
-  sum_products<I, J>(a, a_at, b, b_at, runs, ahead);
+  sum_products<I, J>(a, b, runs, ahead);
   EACH_SUM(_tile_stored);
 #undef EACH_SUM
 #undef CLEAR
   if (!whole) copy_floats(own, step, c, c_step, rows, columns);
 }
 
-// Up to two tiles of columns for `rows` rows.
-static void multiply_tiles(const Tiled& a, const float* a_at, const Tiled& b, const float* b_at, const Runs& runs,
-                           int64_t rows, float* c, int64_t c_step, int64_t columns, bool add, Ahead& ahead) {
-  for (int64_t i = 0; i < rows; i += 2 * EDGE, a_at += 2 * a.across, c += 2 * EDGE * c_step) {
+// Up to two tiles of columns for `rows` rows; the runs say where in `a` and `b` they begin.
+static void multiply_tiles(const Tiled& a, const Tiled& b, Runs runs, int64_t rows, float* c, int64_t c_step, int64_t columns,
+                           bool add, Ahead& ahead) {
+  for (int64_t i = 0; i < rows; i += 2 * EDGE, runs.a += 2 * a.across, c += 2 * EDGE * c_step) {
     const int64_t left = std::min<int64_t>(rows - i, 2 * EDGE);
     auto multiply = left > EDGE ? columns > EDGE ? multiply_block<2, 2> : multiply_block<2, 1>
                                 : columns > EDGE ? multiply_block<1, 2> : multiply_block<1, 1>;
-    multiply(a, a_at, b, b_at, runs, c, c_step, left, columns, add, ahead);
+    multiply(a, b, runs, c, c_step, left, columns, add, ahead);
   }
 }
 
@@ -204,10 +200,10 @@ static void multiply_tiles(const Tiled& a, const float* a_at, const Tiled& b, co
 static void multiply_all(const Tiled& a, int64_t rows, const Tiled& b, int64_t columns, int64_t depth, float* c,
                          int64_t c_step, bool add, Ahead& ahead) {
   const int64_t none = 0;
-  const Runs runs{nullptr, nullptr, &none, &none, 1, depth};
-  for (int64_t column = 0; column < columns; column += PANEL)
-    multiply_tiles(a, a.at, b, b.at + column / EDGE * b.across, runs, rows, c + column, c_step,
-                   std::min<int64_t>(columns - column, PANEL), add, ahead);
+  for (int64_t column = 0; column < columns; column += PANEL) {
+    const Runs runs{a.at, b.at + column / EDGE * b.across, &none, &none, 1, depth};
+    multiply_tiles(a, b, runs, rows, c + column, c_step, std::min<int64_t>(columns - column, PANEL), add, ahead);
+  }
 }
 
 // The products of convolutions on tiles; see VectorProducts. Panels are [tap][slice][two tiles of columns][part].
@@ -229,15 +225,15 @@ struct AmxProducts {
   // Few enough for their parts to stay in the core's own cache, and enough for the sums of the weights' gradients to be worth
   // reading and writing.
   static constexpr int64_t BAND_PIXELS = 128;
-  static int64_t pixels_for_both(int64_t num_weights) { return num_weights < 1 << 18 ? BAND_PIXELS / 2 : BAND_PIXELS; }
+  static int64_t pixels_for_both(int64_t num_weights) { return num_weights < NEAR_FLOATS ? BAND_PIXELS / 2 : BAND_PIXELS; }
   static constexpr bool MERGES_TAPS = false;
 
   // The pixels of a window in an order of their own: first those that a step from the first one meets, then those a step from
   // its neighbours. So those that the results of a row meet follow each other.
   struct Left : Tiled {
-    int64_t step, row, down, along, sh, sw;
+    int64_t step, row, phase_y, phase_x, sh, sw;
     int64_t place(int64_t y, int64_t x) const {
-      return y / sh * row + x / sw * step + (y % sh) * down + (x % sw) * along;
+      return y / sh * row + x / sw * step + (y % sh) * phase_y + (x % sw) * phase_x;
     }
   };
 
@@ -258,10 +254,10 @@ struct AmxProducts {
     const int64_t pitch = (slices_of(channels) * PARTS | 1) * EDGE;  // an odd number of cache lines
     const int64_t width = (columns + sw - 1) / sw, height = (rows + sh - 1) / sh;
     Left left;
-    left.step = pitch, left.row = width * pitch, left.along = height * left.row, left.down = sw * left.along;
+    left.step = pitch, left.row = width * pitch, left.phase_x = height * left.row, left.phase_y = sw * left.phase_x;
     left.sh = sh, left.sw = sw;
-    left.at = scratch(SCRATCH_LEFT, sh * left.down + 2 * EDGE * pitch);
-    left.across = EDGE * pitch, left.Tiled::along = PARTS * EDGE, left.apart = EDGE, left.pitch = pitch;
+    left.at = scratch(SCRATCH_LEFT, sh * left.phase_y + 2 * EDGE * pitch);
+    left.across = EDGE * pitch, left.along = PARTS * EDGE, left.apart = EDGE, left.pitch = pitch;
     return left;
   }
 
@@ -288,21 +284,19 @@ struct AmxProducts {
     return is_whole;
   }
 
-  static void multiply(const Left& left, const Runs& runs, const Result& result, int columns, bool add, Ahead& ahead) {
-    const Tiled b{nullptr, PARTS * TILE_FLOATS, 2 * PARTS * TILE_FLOATS, TILE_FLOATS, EDGE, true};
-    if (!rows_merge(result.rows, result.count, left.row / left.step)) {
-      for (int64_t r = 0; r < result.rows; r++)
-        multiply_tiles(left, runs.a + r * left.row, b, runs.b, runs, result.count, result.to + r * result.row, result.step,
-                       columns, add, ahead);
+  static void multiply(const Left& left, Runs runs, const Result& result, int columns, bool add, Ahead& ahead) {
+    const Tiled panel = tiled<false>(runs.length, PANEL, nullptr);
+    const int64_t width = left.row / left.step, pixels = (result.rows - 1) * width + result.count;
+    if (add || edges_of(pixels) >= result.rows * edges_of(result.count)) {
+      for (int64_t r = 0; r < result.rows; r++, runs.a += left.row)
+        multiply_tiles(left, panel, runs, result.count, result.to + r * result.row, result.step, columns, add, ahead);
       return;
     }
-    // All rows in one, with what lies between them.
-    const int64_t width = left.row / left.step, pixels = (result.rows - 1) * width + result.count;
+    // All rows in one fill fewer tiles, with what lies between them.
     float* products = scratch(SCRATCH_TILE, round_up(pixels, 2 * EDGE) * PANEL);
-    multiply_tiles(left, runs.a, b, runs.b, runs, round_up(pixels, EDGE), products, PANEL, round_up(columns, EDGE), false,
-                   ahead);
+    multiply_tiles(left, panel, runs, round_up(pixels, EDGE), products, PANEL, round_up(columns, EDGE), false, ahead);
     for (int64_t r = 0; r < result.rows; r++)
-      copy_floats(products + r * width * PANEL, PANEL, result.to + r * result.row, result.step, result.count, columns, add);
+      copy_floats(products + r * width * PANEL, PANEL, result.to + r * result.row, result.step, result.count, columns);
   }
   static int64_t whole_rows(int64_t rows) { return round_up(rows, EDGE); }
 
@@ -356,12 +350,6 @@ struct AmxProducts {
       }
     }
   };
-
- private:
-  // Whether `rows` rows of `count` pixels fill fewer tiles as one row, `width` pixels from one to the next.
-  static bool rows_merge(int64_t rows, int64_t count, int64_t width) {
-    return edges_of((rows - 1) * width + count) < rows * edges_of(count);
-  }
 };
 
 // A weight gradient gathered as [tap][output channel][input channel] becomes (o, c, kh, kw), the partial sums of `parts`
@@ -404,8 +392,7 @@ void conv_weight_grad_dense<AmxProducts>(const Geometry& given, const GradSource
     Ahead nothing;
     for (int64_t band = first_band; band < last_band && !veto; band++) {
       const Window out = bands.at(band);
-      const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
-                      (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+      const Window in = read_by(g, out);
       const int64_t pixels = out.rows * out.columns;
       float* source = scratch(SCRATCH_SOURCE, in.rows * in.columns * x_pitch + PANEL);
       read_window(in, g.h, g.w, source, x_pitch, [&](int64_t first, int64_t count, float* at) {

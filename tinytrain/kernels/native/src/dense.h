@@ -5,7 +5,7 @@
 // the next kernel wants to know of the result (moments, sums) is taken while it is in cache.
 #pragma once
 
-#include "sums.h"
+#include "elementwise.h"
 
 namespace TT_ISA {
 
@@ -66,6 +66,12 @@ struct Ranges {
   }
 };
 
+// The input that a band of results is computed from.
+static Window read_by(const Geometry& g, const Window& band) {
+  return {band.image, band.top * g.sh - g.ph, band.left * g.sw - g.pw, (band.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
+          (band.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+}
+
 // What any piece may say of a way to compute: that it cannot be gone here.
 class Veto {
  public:
@@ -90,12 +96,8 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
 
   // What several pieces read is normalised and activated beforehand.
   if (ranges.count > 1 && !x.plain()) {
-    const int64_t pixels = g.pixels(), each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(g.c, 1), 1);
-    Block read(pixels * g.c);
-    parallel_if_worth(pixels * g.c, (pixels + each - 1) / each, [&](int64_t piece) {
-      const int64_t first = piece * each;
-      read_pixels(x, first, std::min(each, pixels - first), g.c, read.get() + first * g.c, g.c);
-    });
+    Block read(g.pixels() * g.c);
+    apply(g.pixels(), g.c, x, Source(), x.act, read.get(), g.c);
     Source plain;
     plain.x = read.get(), plain.step = g.c;
     return conv_forward_dense<P>(given, plain, w, bias, y, moments);
@@ -117,8 +119,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
   Block slots(moments.mean ? bands.count() * 2 * g.o : 1);
   auto compute = [&](int64_t band, int64_t range, bool is_next_ours) {
     const Window out = bands.at(band);
-    const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw, (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
-                    (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+    const Window in = read_by(g, out);
     [[maybe_unused]] typename P::Unit unit;
     const float* source;
     if (in_place) {
@@ -284,10 +285,7 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
                        sum + g.c, ahead);
   });
   if (veto) return conv_input_grad_dense<VectorProducts>(given, grads, w, sink);
-  if (sink.y) {
-    add_pieces(slots.get(), bands.count(), 2 * g.c, g.c, sink.sum);
-    add_pieces(slots.get() + g.c, bands.count(), 2 * g.c, g.c, sink.sum_y);
-  }
+  add_sums(slots.get(), bands.count(), g.c, sink);
 }
 
 // A weight gradient gathered as [group][tap][input channel][output channel] becomes (o, c / groups, kh, kw), the partial
@@ -350,8 +348,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
     bool add = false;
     for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
       const Window out = bands.at(band);
-      const Window in{out.image, out.top * g.sh - g.ph, out.left * g.sw - g.pw,
-                      (out.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1, (out.columns - 1) * g.sw + (g.kw - 1) * g.dw + 1};
+      const Window in = read_by(g, out);
       const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
       read_window(in, g.h, g.w, source, x_pitch,
@@ -428,10 +425,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
     }
   });
   if (veto) return conv_backward_pointwise<VectorProducts>(given, grads, x, w, sink, grad_w);
-  if (sink.y) {
-    add_pieces(slots.get(), parts, 2 * g.c, g.c, sink.sum);
-    add_pieces(slots.get() + g.c, parts, 2 * g.c, g.c, sink.sum_y);
-  }
+  add_sums(slots.get(), parts, g.c, sink);
   add_pieces(sums.get(), parts, size, size, grad_w);
 }
 

@@ -5,8 +5,6 @@
 
 namespace TT_ISA {
 
-static int64_t pixels_in_piece(int64_t c) { return std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1); }
-
 // act(x + other), each with its scale and shift.
 static void apply(int64_t pixels, int64_t c, const Source& x, const Source& other, Activation act, float* to, int64_t step) {
   const int64_t each = pixels_in_piece(c);

@@ -12,6 +12,8 @@ namespace TT_ISA {
 
 constexpr int64_t PIECE_FLOATS = 16 << 10;  // 64 KiB of each operand
 
+static int64_t pixels_in_piece(int64_t c) { return std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1); }
+
 // A block of kept memory for as long as a kernel runs.
 struct Block {
   explicit Block(size_t num_floats) : memory_(static_cast<float*>(take_block(num_floats * sizeof(float)))) {
@@ -107,6 +109,13 @@ static void add_pieces(const float* slots, int64_t pieces, int64_t apart, int64_
   });
 }
 
+// Adds up what the pieces of an input gradient found, `[piece][2][c]`, where the sums are wanted.
+static void add_sums(const float* slots, int64_t pieces, int64_t c, const GradSink& s) {
+  if (!s.y) return;
+  add_pieces(slots, pieces, 2 * c, c, s.sum);
+  add_pieces(slots + c, pieces, 2 * c, c, s.sum_y);
+}
+
 // What happens to an input gradient in memory that is still in cache: `rows` pixels from pixel `first`, `apart` pixels from
 // one to the next, channels from `channel` on, `columns` of them. The sums are added to `sum` and `sum_y`.
 static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_t rows, int64_t channel, int64_t columns,
@@ -149,17 +158,15 @@ static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_
 }
 
 // The same for a whole batch, with the sums stored.
-[[maybe_unused]] static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
-  const int64_t each = std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1), pieces = (pixels + each - 1) / each;
+static void finish_all(const GradSink& s, int64_t pixels, int64_t c) {
+  const int64_t each = pixels_in_piece(c), pieces = (pixels + each - 1) / each;
   Block slots(pieces * 2 * c);
   parallel_if_worth(pixels * c, pieces, [&](int64_t piece) {
     float* slot = slots.get() + piece * 2 * c;
     std::memset(slot, 0, 2 * c * sizeof(float));
     finish_grads(s, piece * each, 1, std::min(each, pixels - piece * each), 0, c, slot, slot + c);
   });
-  if (!s.y) return;
-  add_pieces(slots.get(), pieces, 2 * c, c, s.sum);
-  add_pieces(slots.get() + c, pieces, 2 * c, c, s.sum_y);
+  add_sums(slots.get(), pieces, c, s);
 }
 
 }  // namespace TT_ISA

@@ -176,15 +176,12 @@ static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads,
                    }
                    finish_grads(sink, rows.first_pixel(row), 1, rows.pixels(row), channel, columns, sum, sum + g.c);
                  });
-  if (sink.y) {
-    add_pieces(slots.get(), rows.count(), 2 * g.c, g.c, sink.sum);
-    add_pieces(slots.get() + g.c, rows.count(), 2 * g.c, g.c, sink.sum_y);
-  }
+  add_sums(slots.get(), rows.count(), g.c, sink);
 }
 
 // dw = G^T [ sum over tiles of (B^T d B) . (A g A^T) ] G, in ranges of input and output channels whose 36 sums stay in a core's
 // own cache, and in parts of the rows of tiles where that gives few pieces.
-[[maybe_unused]] static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
   constexpr int64_t EACH = 64;  // channels of a range
   const TileRows rows(g.n, g.oh, g.ow);
   const TileBlocks blocks(rows, 42);
