@@ -72,6 +72,13 @@ def test_channels_that_do_not_fill_a_vector():
         check(_native, Case(2, 11, channels, (4, 5), both(kernel), padding=pad(kernel // 2, kernel // 2)))
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 2)])
+def test_few_pixels(size):
+    for n, (c, o), kernel in product([1, 2, 3, 4, 5], [(1, 1), (5, 2), (16, 15), (33, 17), (40, 64)], [1, 3]):
+        check(_native, Case(n, c, o, size, both(kernel), padding=pad(kernel // 2, kernel // 2)), "hardswish")
+    check(_native, Case(1, 7, 35, (9, 8), (3, 2), (4, 5), pad(2, 0), (2, 1)))
+
+
 small = pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
 
 

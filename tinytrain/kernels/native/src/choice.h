@@ -1,11 +1,15 @@
 // Which of the algorithms computes a convolution: the choice is made by its shape alone.
 #pragma once
 
+#include "few_pixels.h"
 #include "winograd.h"
 
 namespace TT_ISA {
 
 static bool is_depthwise(const Geometry& g) { return g.groups > 1 && g.groups == g.c && g.groups == g.o; }
+
+// Whether weights are read where they lie, instead of being packed first.
+static bool has_few_pixels(const Geometry& g) { return g.groups == 1 && g.out_pixels() <= FEW_PIXELS; }
 
 enum Pass { FORWARD, INPUT_GRAD, WEIGHT_GRAD };
 

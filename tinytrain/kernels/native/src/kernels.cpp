@@ -9,8 +9,8 @@ namespace TT_ISA {
 
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
   if (is_depthwise(g)) return conv_forward_depthwise(g, x, w, bias, y, moments);
-  (takes_winograd(g, FORWARD) ? conv_forward_winograd<VectorProducts> : conv_forward_dense<VectorProducts>)(g, x, w, bias, y,
-                                                                                                            moments);
+  if (takes_winograd(g, FORWARD)) return conv_forward_winograd<VectorProducts>(g, x, w, bias, y, moments);
+  (has_few_pixels(g) ? conv_forward_few : conv_forward_dense<VectorProducts>)(g, x, w, bias, y, moments);
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
