@@ -42,6 +42,7 @@ struct Bands {
     return {image, top, left, std::min(rows, h - top), std::min(columns, w - left)};
   }
   int64_t pixels(int64_t band) const {
+    if (rows * down == h && columns * across == w) return rows * columns;  // all alike
     Window b = at(band);
     return b.rows * b.columns;
   }

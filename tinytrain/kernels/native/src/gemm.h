@@ -31,25 +31,31 @@ struct Runs {
 struct Ahead {
   void add(const float* from, int64_t floats, bool to_write = false) {
     if (!from || floats <= 0 || count_ == 6) return;
-    to_write_[count_] = to_write;
-    next_[count_] = reinterpret_cast<const char*>(from);
-    end_[count_++] = reinterpret_cast<const char*>(from + floats);
+    stretches_[count_++] = {reinterpret_cast<const char*>(from), floats / 16 + 1, to_write};
     lines_ += floats / 16 + 1;
   }
-  void spread(int64_t calls) { each_ = lines_ / (calls > 0 ? calls : 1) + 1; }
+  void spread(int64_t calls) {
+    each_ = lines_ / (calls > 0 ? calls : 1) + 1;
+    if (count_ > 0) now_ = stretches_[0];
+  }
   void fetch() {
-    for (int64_t i = 0; i < each_ && current_ < count_; i++) {
-      if (to_write_[current_]) __builtin_prefetch(next_[current_], 1, 2);
-      else __builtin_prefetch(next_[current_], 0, 2);
-      next_[current_] += 64;
-      if (next_[current_] >= end_[current_]) current_++;
-    }
+    const int64_t count = std::min(each_, now_.lines);
+    if (now_.to_write)
+      for (int64_t i = 0; i < count; i++) __builtin_prefetch(now_.from + 64 * i, 1, 2);
+    else
+      for (int64_t i = 0; i < count; i++) __builtin_prefetch(now_.from + 64 * i, 0, 2);
+    now_.from += 64 * count;
+    now_.lines -= count;
+    if (now_.lines == 0 && current_ + 1 < count_) now_ = stretches_[++current_];
   }
 
  private:
-  const char* next_[6];
-  const char* end_[6];
-  bool to_write_[6];
+  struct Stretch {
+    const char* from = nullptr;
+    int64_t lines = 0;
+    bool to_write = false;
+  };
+  Stretch stretches_[6], now_;
   int count_ = 0, current_ = 0;
   int64_t lines_ = 0, each_ = 0;
 };
