@@ -55,6 +55,14 @@ class Activation(Pending):
             return self.settle()
         return (self.y, self.scale, self.shift, self.kind, self.low, self.high)
 
+    def settle(self) -> Array:
+        """Return the array, computed at the first call; a sum then lets go of its summands."""
+        array = super().settle()
+        if self.other is not None:
+            self.y, self.scale, self.shift, self.other = array, None, None, None
+            self.reads = ()
+        return array
+
     def let_go(self) -> None:
         """Compute the array, and read the derivative off it where that will do: the summands may change now."""
         array = self.settle()
