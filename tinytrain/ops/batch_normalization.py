@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
-
 from tinytrain import kernels
 from tinytrain.device import Array, array_module
-from tinytrain.dtypes import is_low
 from tinytrain.ops.activation import floats
 from tinytrain.ops.common import same_device
 from tinytrain.ops.fusion import watch
@@ -109,21 +106,9 @@ def _waiting_batch_norm(
 ) -> Tensor | None:
     """Return a batch normalisation that waits for its reader; None where no kernel set can do that with these."""
     normalize = kernels.find_kernel("normalize_batch" if training else "normalize_by", x)
-    if normalize is None or x.ndim < 2:
+    if normalize is None:
         return None
-    # Vectors that do not fit go the long way, where they are told why.
-    dtype = np.dtype(np.float32) if is_low(x.dtype) else x.dtype
-    shape, strides = x.shape[1:2], (dtype.itemsize,)
-    vectors: list[Array | None] = []
-    for each in (running_mean, running_var, weight, bias):
-        if each is None:
-            vectors.append(None)
-            continue
-        vector = each.array
-        if vector.dtype != dtype or vector.shape != shape or vector.strides != strides or type(vector) is not type(x):
-            return None
-        vectors.append(vector)
-    *running, w, b = vectors
+    *running, w, b = _arrays_of(running_mean, running_var, weight, bias)
     if training:
         found = normalize(x, input.moments, w, b, eps, *running, momentum)
     else:
@@ -152,6 +137,25 @@ def _waiting_batch_norm(
     saved = (input,) if weight is None else (input, weight)
     inputs = given(input, weight, bias)
     return record(y, "NativeBatchNorm", inputs, rule, saved=saved, takes_pending=True)
+
+
+def normalized(
+    x: Array, running_mean: Tensor, running_var: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Pending | None:
+    """Return the values of `batch_norm` by running statistics, of values that nobody will change, pending.
+
+    None where no kernel set can do that with these.
+    """
+    normalize = kernels.find_kernel("normalize_by", x)
+    if normalize is None or x.size == 0:
+        return None
+    mean, var, w, b = _arrays_of(running_mean, running_var, weight, bias)
+    found = normalize(x, w, b, eps, mean, var)
+    return None if found is None else found[0]
+
+
+def _arrays_of(*tensors: Tensor | None) -> list[Array | None]:
+    return [None if each is None else each.array for each in tensors]
 
 
 def given(*tensors: Tensor | None) -> tuple[Tensor, ...]:

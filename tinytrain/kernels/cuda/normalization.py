@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from tinytrain.device import Array
+import numpy as np
+
+from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda.compiler import THREADS, kernel, launch
 from tinytrain.kernels.cuda.layout import factors, floats
 
-__all__ = ["batch_norm_grad", "batch_norm_prepare"]
+__all__ = ["are_vectors", "batch_norm_grad", "batch_norm_prepare"]
+
+
+def are_vectors(c: int, *vectors: Array | None) -> bool:
+    """Return whether each of `vectors` is None or has a float32 for each of `c` channels, without gaps, on a GPU."""
+    kind = cupy().ndarray
+    return all(
+        each is None or (isinstance(each, kind) and (each.dtype, each.shape, each.strides) == (np.float32, (c,), (4,)))
+        for each in vectors
+    )
 
 
 def batch_norm_prepare(

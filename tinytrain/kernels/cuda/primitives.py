@@ -11,7 +11,7 @@ from tinytrain.kernels.cuda.elementwise import apply, apply_grad, grad_sums, mom
 from tinytrain.kernels.cuda.images import gather_images
 from tinytrain.kernels.cuda.layout import empty
 from tinytrain.kernels.cuda.losses import cross_entropy_backward, cross_entropy_forward, raise_wrong_target
-from tinytrain.kernels.cuda.normalization import batch_norm_grad, batch_norm_prepare
+from tinytrain.kernels.cuda.normalization import are_vectors, batch_norm_grad, batch_norm_prepare
 from tinytrain.kernels.cuda.pooling import max_pool, max_pool_grad, mean_pixels, spread_pixels
 from tinytrain.kernels.cuda.updates import adam, during_step, lion, rmsprop, scale, sgd, square_sums
 
@@ -19,6 +19,7 @@ __all__ = [
     "adam",
     "apply",
     "apply_grad",
+    "are_vectors",
     "batch_norm_grad",
     "batch_norm_prepare",
     "conv_backward",

@@ -39,11 +39,11 @@ def normalize_batch(
 
     Returns:
         The pending result; the mean `(c,)`; the reciprocal of the standard deviation `(c,)`. None where `x` does not
-        lie channels-last.
+        lie channels-last, or a vector is not of `c` float32.
     """
-    if not 2 <= x.ndim <= 4 or not lies_channels_last(x):
-        return None
     backend = primitives(x)
+    if not _fits(x, backend, running_mean, running_var, w, b):
+        return None
     mean, m2 = backend.moments(x) if moments is None else moments
     count = x.size // x.shape[1]
     scale, shift, rstd = backend.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
@@ -54,9 +54,10 @@ def normalize_by(
     x: Array, w: Array | None, b: Array | None, eps: float, running_mean: Array, running_var: Array
 ) -> tuple[Activation, Array, Array] | None:
     """Normalise by given statistics, a mean and a variance per channel; as `normalize_batch` otherwise."""
-    if not 2 <= x.ndim <= 4 or not lies_channels_last(x):
+    backend = primitives(x)
+    if not _fits(x, backend, running_mean, running_var, w, b):
         return None
-    scale, shift, rstd = primitives(x).batch_norm_prepare(running_mean, running_var, 1, w, b, eps, None, None, 0.0)
+    scale, shift, rstd = backend.batch_norm_prepare(running_mean, running_var, 1, w, b, eps, None, None, 0.0)
     return Activation(x, scale, shift), running_mean, rstd
 
 
@@ -84,3 +85,7 @@ def batch_norm_gradients(
     count = x.size // x.shape[1]
     *factors, grad_w = primitives(x).batch_norm_grad(total, total_y, mean, rstd, w, count, through_statistics)
     return NormGradient(grad, (grad, x, *slope, *factors)), grad_w, total
+
+
+def _fits(x: Array, backend: Any, *vectors: Array | None) -> bool:
+    return 2 <= x.ndim <= 4 and lies_channels_last(x) and backend.are_vectors(x.shape[1], *vectors)

@@ -490,6 +490,19 @@ Ref grad_sums(Arguments a) {
   return pack({sum.object, mean ? sum_y.object : nullptr});
 }
 
+// are_vectors(c, running_mean, running_var, w, b) -> whether each is None or has a number for each of c channels, as below
+Ref are_vectors(Arguments a) {
+  const int64_t c = integer(a[0]);
+  bool fit = true;
+  for (int i = 1; i < 5 && fit; i++) {
+    if (a[i] == Py_None) continue;
+    PyArrayObject* array = (PyArrayObject*)a[i];
+    fit = PyArray_Check(a[i]) && PyArray_TYPE(array) == NPY_FLOAT && PyArray_NDIM(array) == 1 &&
+          PyArray_DIM(array, 0) == c && PyArray_IS_C_CONTIGUOUS(array);
+  }
+  return Ref(PyBool_FromLong(fit));
+}
+
 // batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum) -> (scale, shift, rstd)
 Ref batch_norm_prepare(Arguments a) {
   PyArrayObject* first = as_array(a[0]);
@@ -749,6 +762,7 @@ PyMethodDef METHODS[] = {
     ENTRY(apply_grad, 1),
     ENTRY(moments, 1),
     ENTRY(grad_sums, 2),
+    ENTRY(are_vectors, 5),
     ENTRY(batch_norm_prepare, 9),
     ENTRY(batch_norm_grad, 7),
     ENTRY(max_pool, 5),
