@@ -48,7 +48,7 @@ def record(
     return result
 
 
-def record_view(base: Tensor, name: str, replay: Replay, rule: Rule) -> Tensor:
+def record_view(base: Tensor, name: str, replay: Replay, rule: Rule, array: Array | None = None) -> Tensor:
     """Return a result that shares the memory of `base`.
 
     Args:
@@ -56,8 +56,9 @@ def record_view(base: Tensor, name: str, replay: Replay, rule: Rule) -> Tensor:
         name: PyTorch's name of the operation, as in `Transpose`.
         replay: makes the view on `base.strided_array()`, and again on any array of its shape and strides.
         rule: from the view's gradient to the base's.
+        array: what `replay` makes of the base, where that is known.
     """
-    view = record(replay(base.strided_array()), name, (base,), (rule,))
+    view = record(replay(base.strided_array()) if array is None else array, name, (base,), (rule,))
     view._is_strided = True
     view._storage = base._storage
     recorded = is_grad_enabled()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tinytrain.device import Array
+from tinytrain.dtypes import FLOATS
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.reference.resampling import ALL, Tap, transposed
 from tinytrain.kernels.reference.windows import axis_taps
@@ -198,16 +199,17 @@ def _sizes(name: str, num_axes: int, input: Any, output_size: Any) -> tuple[tupl
     """Return the spatial sizes of input and output, after checking both."""
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}: `input` must be a Tensor; got {type(input).__name__}")
-    if num_axes > 1 and input.ndim <= num_axes:
-        raise ValueError(f"{name}: `input` must have at least {num_axes + 1} dimensions; got {list(input.shape)}")
-    if input.ndim not in (num_axes + 1, num_axes + 2):
+    shape = input.value.shape
+    if num_axes > 1 and len(shape) <= num_axes:
+        raise ValueError(f"{name}: `input` must have at least {num_axes + 1} dimensions; got {list(shape)}")
+    if len(shape) not in (num_axes + 1, num_axes + 2):
         raise RuntimeError(
             f"{name}: `input` must have {num_axes + 1} dimensions, or {num_axes + 2} with a batch; "
-            f"got shape {list(input.shape)}"
+            f"got shape {list(shape)}"
         )
-    size = tuple(input.shape[-num_axes:])
+    size = shape[-num_axes:]
     if 0 in size:
-        raise RuntimeError(f"{name}: the spatial axes must not be empty; got shape {list(input.shape)}")
+        raise RuntimeError(f"{name}: the spatial axes must not be empty; got shape {list(shape)}")
     if num_axes > 1 and isinstance(output_size, (tuple, list)) and len(output_size) == num_axes:
         output_size = tuple(n if out is None else out for n, out in zip(size, output_size, strict=True))
     elif isinstance(output_size, (tuple, list)) and len(output_size) != num_axes:
@@ -215,6 +217,6 @@ def _sizes(name: str, num_axes: int, input: Any, output_size: Any) -> tuple[tupl
     out_size = to_tuple(output_size, num_axes, "output_size")
     if min(out_size) < 0:
         raise RuntimeError(f"{name}: `output_size` {list(out_size)} must not be negative")
-    if not input.dtype.is_floating_point:
+    if input.value.dtype.kind not in FLOATS:
         raise NotImplementedError(f"{name} is defined for floats only; got {input.dtype}. Use .float() first")
     return size, out_size

@@ -67,6 +67,8 @@ def to_tuple(value: int | Sequence[int], n: int, name: str) -> tuple[int, ...]:
         TypeError: it holds something other than integers.
         RuntimeError: it has another length.
     """
+    if value.__class__ is int:
+        return (value,) * n
     values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     for each in values:
         if isinstance(each, bool) or not hasattr(each, "__index__"):
@@ -222,6 +224,11 @@ def same_device(name: str, *tensors: Tensor | None) -> None:
     Raises:
         RuntimeError: they do not; the message names the op and both devices.
     """
+    for each in tensors:
+        if each is not None and each.value.__class__ is not np.ndarray:
+            break
+    else:
+        return  # all on the CPU, the usual case
     places = {each.device for each in tensors if each is not None}
     if len(places) > 1:
         found = " and ".join(sorted(map(str, places)))

@@ -54,7 +54,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"linear: mat1 and mat2 must have the same dtype, but got {input.dtype.name} and {weight.dtype.name}"
         )
     rows = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    has_usual_bias = bias is None or (bias.array.dtype == w.dtype and bias.array.shape == w.shape[:1])
+    b = None if bias is None else bias.array
+    has_usual_bias = b is None or (b.dtype == w.dtype and b.shape == w.shape[:1])
     if w.ndim == 2 and w.size and has_usual_bias and find_kernel("conv_gradients", rows) is not None:
         return _as_convolution(input, weight, bias, rows)
     if x.itemsize == 2 and isinstance(x, np.ndarray) and is_low(x.dtype):

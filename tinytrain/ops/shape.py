@@ -64,13 +64,14 @@ def view(input: Tensor, size: Sequence[int] | Dtype) -> Tensor:
         return _view_as_type(input, size)
     array = input.strided_array()
     shape = infer_shape(size, array.size)
-    if not _keeps_memory(array, array.reshape(shape)):
+    out = array.reshape(shape)
+    if not _keeps_memory(array, out):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
             f"two contiguous subspaces): size {list(shape)}, input {list(array.shape)} with strides "
             f"{list(input.stride())}. Use .reshape(...) instead."
         )
-    return _reshaped(input, shape, "View")
+    return _reshaped(input, shape, "View", out)
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     shape = infer_shape(shape, array.size)
     out = array.reshape(shape)
     if _keeps_memory(array, out):
-        return _reshaped(input, shape, "View")
+        return _reshaped(input, shape, "View", out)
     return record(out, "UnsafeView", (input,), (lambda g: g.reshape(array.shape),))
 
 
@@ -310,23 +311,22 @@ def infer_shape(size: Sequence[int], count: int) -> tuple[int, ...]:
     Raises:
         RuntimeError: no such shape has that many elements.
     """
-    shape = tuple(int(each) for each in size)
-    for each in shape:
-        if each < -1:
-            raise RuntimeError(f"invalid shape dimension {each}")
+    shape = tuple(map(int, size))
+    if math.prod(shape) == count and min(shape, default=0) >= 0:
+        return shape
+    if min(shape, default=0) < -1:
+        raise RuntimeError(f"invalid shape dimension {next(each for each in shape if each < -1)}")
     if shape.count(-1) > 1:
         raise RuntimeError(f"only one dimension can be inferred; got {list(shape)}")
-    known = math.prod(each for each in shape if each != -1)
     if -1 in shape:
+        known = -math.prod(shape)
         if known == 0 and count == 0:
             raise RuntimeError(
                 f"cannot reshape tensor of 0 elements into shape {list(shape)} because the unspecified dimension "
                 "size -1 can be any value and is ambiguous"
             )
         if known and count % known == 0:
-            return tuple(count // known if each == -1 else each for each in shape)
-    elif known == count:
-        return shape
+            return tuple([count // known if each == -1 else each for each in shape])
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {count}")
 
 
@@ -342,15 +342,15 @@ def address(array: Array) -> int:
     return array.__array_interface__["data"][0] if hasattr(array, "__array_interface__") else array.data.ptr
 
 
-def _reshaped(input: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
-    """Return the view of another shape, which the strides are known to allow."""
+def _reshaped(input: Tensor, shape: tuple[int, ...], name: str, out: Array | None = None) -> Tensor:
+    """Return the view of another shape, which the strides are known to allow; `out` is its array, if there is one."""
     old = input.array.shape
-    return record_view(input, name, lambda a: a.reshape(shape), lambda g: g.reshape(old))
+    return record_view(input, name, lambda a: a.reshape(shape), lambda g: g.reshape(old), out)
 
 
 def _keeps_memory(array: Array, reshaped: Array) -> bool:
     """Return whether a reshaped array still lies where it did, not in a copy."""
-    return array.size == 0 or address(array) == address(reshaped)
+    return array.flags.c_contiguous or array.size == 0 or address(array) == address(reshaped)
 
 
 def _view_as_type(input: Tensor, to: Dtype) -> Tensor:
