@@ -11,6 +11,7 @@ from typing import Any
 from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
+from tinytrain.nn.rows import in_row
 from tinytrain.tensor import Tensor
 
 
@@ -26,8 +27,8 @@ class _Block(nn.Module):
         self.stride, self.new_channels = stride, planes - inplanes
 
     def forward(self, input: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(input)))
-        return F.relu(self.bn2(self.conv2(x)) + self._shortcut(input))
+        x = F.relu(in_row(input, self.conv1, self.bn1))
+        return F.relu(in_row(x, self.conv2, self.bn2) + self._shortcut(input))
 
     def _shortcut(self, input: Tensor) -> Tensor:
         if not self.new_channels:
@@ -67,8 +68,8 @@ class CifarResNet(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return logits (n, num_classes) of images (n, in_channels, h, w)."""
-        x = F.relu(self.bn1(self.conv1(input)))
-        x = self.layer3(self.layer2(self.layer1(x)))
+        x = F.relu(in_row(input, self.conv1, self.bn1))
+        x = in_row(x, self.layer1, self.layer2, self.layer3)
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
 
 

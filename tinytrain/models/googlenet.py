@@ -11,6 +11,7 @@ from typing import NamedTuple
 from tinytrain import nn
 from tinytrain.models.registry import architecture
 from tinytrain.nn import functional as F
+from tinytrain.nn.rows import in_row
 from tinytrain.ops.joining import cat
 from tinytrain.ranges import Share
 from tinytrain.tensor import Tensor
@@ -48,7 +49,7 @@ class BasicConv2d(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the block's output."""
-        return F.relu(self.bn(self.conv(input)))
+        return F.relu(in_row(input, self.conv, self.bn))
 
 
 class Inception(nn.Module):

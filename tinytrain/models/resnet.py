@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from tinytrain import nn
 from tinytrain.models.blocks import Layer, initialise_fan_out
 from tinytrain.models.registry import architecture
+from tinytrain.nn.rows import in_row
 from tinytrain.ranges import Count
 from tinytrain.tensor import Tensor
 
@@ -61,8 +62,8 @@ class BasicBlock(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the block's output."""
         identity = input if self.downsample is None else self.downsample(input)
-        x = self.relu(self.bn1(self.conv1(input)))
-        return self.relu(self.bn2(self.conv2(x)) + identity)
+        x = in_row(input, self.conv1, self.bn1, self.relu, self.conv2, self.bn2)
+        return self.relu(x + identity)
 
 
 class Bottleneck(nn.Module):
@@ -106,9 +107,8 @@ class Bottleneck(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Return the block's output."""
         identity = input if self.downsample is None else self.downsample(input)
-        x = self.relu(self.bn1(self.conv1(input)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        return self.relu(self.bn3(self.conv3(x)) + identity)
+        x = in_row(input, self.conv1, self.bn1, self.relu, self.conv2, self.bn2, self.relu, self.conv3, self.bn3)
+        return self.relu(x + identity)
 
 
 class ResNet(nn.Module):
@@ -168,7 +168,7 @@ class ResNet(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return logits (n, num_classes) of images (n, in_channels, h, w)."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(input))))
+        x = self.maxpool(in_row(input, self.conv1, self.bn1, self.relu))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
 

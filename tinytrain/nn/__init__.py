@@ -12,3 +12,4 @@ from tinytrain.nn.normalization import *
 from tinytrain.nn.parameter import Buffer, Parameter
 from tinytrain.nn.pooling import *
 from tinytrain.nn.reshaping import *
+from tinytrain.nn.rows import *

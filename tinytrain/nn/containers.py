@@ -1,146 +1,16 @@
-"""Modules that hold other modules or parameters."""
+"""Modules that hold other modules by name, or parameters."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
+from tinytrain.nn.rows import key_at
 from tinytrain.tensor import Tensor
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
-
-RowT = TypeVar("RowT", bound="_Row")
-
-
-class _Row(Module):
-    """What `Sequential` and `ModuleList` share: modules in a row, named by their positions."""
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, _key(self._modules, index), module)
-
-    def __delitem__(self, index: int | slice) -> None:
-        keys = list(self._modules)[index]
-        for key in keys if isinstance(keys, list) else [keys]:
-            del self._modules[key]
-        self._number(list(self._modules.values()))
-
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Module]:
-        return iter(self._modules.values())  # type: ignore[arg-type]
-
-    def append(self: RowT, module: Module) -> RowT:
-        """Add a module at the end; return this container."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self: RowT, modules: Iterable[Module]) -> RowT:
-        """Add modules at the end; return this container."""
-        for module in list(modules):  # which may be this container
-            self.append(module)
-        return self
-
-    def pop(self, key: int | slice) -> Any:
-        """Take out the module at a position, or a container of those in a slice, and return it."""
-        taken = self[key]  # type: ignore[index]  # both kinds of rows have it
-        del self[key]
-        return taken
-
-    def _insert(self, index: int, module: Module) -> None:
-        modules = list(self._modules.values())
-        modules.insert(index, module)
-        self._number(modules)
-
-    def _number(self, modules: list[Module | None]) -> None:
-        """Own these modules under the names 0, 1, ..."""
-        self._modules = {str(i): module for i, module in enumerate(modules)}
-
-
-class Sequential(_Row):
-    """Modules called one after the other.
-
-    Args:
-        *args: modules in order, named `0`, `1`, ...; or one OrderedDict of names and modules.
-    """
-
-    def __init__(self, *args: Any):
-        super().__init__()
-        named = args[0].items() if len(args) == 1 and isinstance(args[0], OrderedDict) else enumerate(args)
-        for name, module in named:
-            self.add_module(str(name), module)
-
-    def forward(self, input: Any) -> Any:
-        """Return what the last module makes of `input` after all before it."""
-        for module in self._modules.values():
-            input = module(input)  # type: ignore[misc]  # a Sequential holds no None
-        return input
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return type(self)(OrderedDict(list(self._modules.items())[index]))
-        return self._modules[_key(self._modules, index)]
-
-    def __add__(self, other: Sequential) -> Sequential:
-        return Sequential(*self, *_checked(other))
-
-    def __iadd__(self: RowT, other: Sequential) -> RowT:
-        return self.extend(_checked(other))
-
-    def __mul__(self, times: int) -> Sequential:
-        return Sequential(*list(self) * _positive(times))
-
-    __rmul__ = __mul__
-
-    def __imul__(self: RowT, times: int) -> RowT:
-        return self.extend(list(self) * (_positive(times) - 1))
-
-    def insert(self, index: int, module: Module) -> Sequential:
-        """Add a module before `index`; return this container."""
-        self._insert(index, module)
-        return self
-
-
-class ModuleList(_Row):
-    """A list of modules.
-
-    Args:
-        modules: what it begins with.
-    """
-
-    def __init__(self, modules: Iterable[Module] | None = None):
-        super().__init__()
-        self.extend(modules or ())
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return type(self)(list(self._modules.values())[index])  # type: ignore[arg-type]
-        return self._modules[_key(self._modules, index)]
-
-    def __add__(self, other: Iterable[Module]) -> ModuleList:
-        return ModuleList([*self, *other])
-
-    def __iadd__(self: RowT, modules: Iterable[Module]) -> RowT:
-        return self.extend(modules)
-
-    def __repr__(self) -> str:
-        if not self._modules:
-            return f"{self._get_name()}()"
-        lines, first = [], 0
-        for text, equal in groupby(repr(module) for module in self._modules.values()):
-            count = len(list(equal))
-            block = f"({first}): {text}" if count == 1 else f"({first}-{first + count - 1}): {count} x {text}"
-            lines.append("  " + block.replace("\n", "\n  "))
-            first += count
-        return "\n".join([f"{self._get_name()}(", *lines, ")"])
-
-    def insert(self, index: int, module: Module) -> None:
-        """Add a module before `index`."""
-        self._insert(index, module)
+__all__ = ["ModuleDict", "ParameterDict", "ParameterList"]
 
 
 class _Table(Module):
@@ -224,10 +94,10 @@ class ParameterList(Module):
         self.extend(values or ())
 
     def __getitem__(self, index: int) -> Parameter | None:
-        return self._parameters[_key(self._parameters, index)]
+        return self._parameters[key_at(self._parameters, index)]
 
     def __setitem__(self, index: int, value: Tensor) -> None:
-        self._parameters[_key(self._parameters, index)] = _parameter(value)
+        self._parameters[key_at(self._parameters, index)] = _parameter(value)
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -297,44 +167,8 @@ def _lines(parameters: Mapping[str, tuple[Any, Parameter]]) -> str:
     )
 
 
-def _checked(other: Any) -> Sequential:
-    """Return what shall be added to a Sequential.
-
-    Raises:
-        ValueError: it is none itself.
-    """
-    if not isinstance(other, Sequential):
-        raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
-    return other
-
-
-def _positive(times: Any) -> int:
-    """Return how often the modules of a Sequential shall be called.
-
-    Raises:
-        TypeError: it is no integer.
-        ValueError: it is less than 1.
-    """
-    if not isinstance(times, int):
-        raise TypeError(f"unsupported operand type(s) for *: {Sequential} and {type(times)}")
-    if times <= 0:
-        raise ValueError(f"Non-positive multiplication factor {times} for {Sequential}")
-    return times
-
-
 def _parameter(value: Tensor) -> Parameter:
     return value if isinstance(value, Parameter) else Parameter(value)
-
-
-def _key(table: Mapping[str, Any], index: int) -> str:
-    """Return the name of the member at `index`.
-
-    Raises:
-        IndexError: there are not as many.
-    """
-    if not -len(table) <= index < len(table):
-        raise IndexError(f"index {index} is out of range")
-    return list(table)[index]
 
 
 def _by(value: Tensor) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tinytrain.device import Array
 from tinytrain.device import device as Device
 from tinytrain.dtypes import dtype as Dtype
 from tinytrain.nn import functional as F
@@ -13,7 +14,10 @@ from tinytrain.nn import init
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
 from tinytrain.ops.common import to_tuple
+from tinytrain.ops.convolution import convolved
 from tinytrain.ops.creation import empty
+from tinytrain.ops.fusion import on_values
+from tinytrain.pending import Pending
 from tinytrain.tensor import Tensor
 
 __all__ = [
@@ -183,6 +187,14 @@ class _Conv(_Convolution):
             dtype,
         )
 
+    def _on_values(self, x: Array | Pending, is_private: bool) -> Array | None:
+        own = self._parameters
+        weight = own.get("weight")
+        if weight is None or "bias" not in own or self.num_spatial != 2 or self.padding_mode != "zeros":
+            return None  # also where somebody computes them
+        return convolved(x, weight, own["bias"], self.stride, self.padding, self.dilation, self.groups)
+
+    @on_values(_on_values)
     def forward(self, input: Tensor) -> Tensor:
         """Return the convolution of `input`, (n, c, *spatial) or (c, *spatial)."""
         padding: str | IntOrTuple = self.padding

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tinytrain.nn import functional as F
 from tinytrain.nn.module import Module
+from tinytrain.ops.fusion import on_values
 from tinytrain.tensor import Tensor
 
 __all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
@@ -30,6 +31,7 @@ class _Dropout(Module):
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p, self.inplace = p, inplace
 
+    @on_values(lambda self, x, is_private: x if is_private and not self.training else None)
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, in training with parts of it switched off."""
         return self.function(input, self.p, self.training, self.inplace)

@@ -11,6 +11,7 @@ from tinytrain.nn import init
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
 from tinytrain.ops.creation import empty
+from tinytrain.ops.fusion import on_values
 from tinytrain.tensor import Tensor
 
 __all__ = ["Embedding", "Identity", "Linear"]
@@ -27,6 +28,7 @@ class Identity(Module):
     def __init__(self, *args: object, **kwargs: object):
         super().__init__()
 
+    @on_values(lambda self, x, is_private: x if is_private else None)
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`."""
         return input

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tinytrain.device import Array
 from tinytrain.device import device as Device
 from tinytrain.dtypes import dtype as Dtype
 from tinytrain.dtypes import int64
 from tinytrain.nn import functional as F
 from tinytrain.nn.module import Module
 from tinytrain.nn.parameter import Parameter
+from tinytrain.ops.batch_normalization import normalized
 from tinytrain.ops.creation import ones, tensor, zeros
+from tinytrain.ops.fusion import on_values
+from tinytrain.pending import Pending, settled
 from tinytrain.recording import count_up
 from tinytrain.tape import no_grad
 from tinytrain.tensor import Tensor
@@ -122,6 +126,15 @@ class _BatchNorm(_RunningNorm):
     ):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
 
+    def _on_values(self, x: Array | Pending, is_private: bool) -> Pending | None:
+        own, mean, var = self._parameters, self._buffers.get("running_mean"), self._buffers.get("running_var")
+        if self.training or not is_private or mean is None or var is None or x.ndim not in self.num_dims:
+            return None
+        if "weight" not in own or "bias" not in own:
+            return None  # somebody computes them
+        return normalized(settled(x), mean, var, own["weight"], own["bias"], self.eps)
+
+    @on_values(_on_values)
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, (n, c, ...), normalised."""
         self._check_input(input)

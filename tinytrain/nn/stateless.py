@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from tinytrain.device import Array
 from tinytrain.nn.module import Module
+from tinytrain.ops.fusion import on_values
+from tinytrain.pending import Pending
 
 REQUIRED = inspect.Parameter.empty
 """Marks an argument that has no default."""
@@ -45,9 +48,17 @@ class Stateless(Module):
         for name, value in bound.arguments.items():
             setattr(self, name, value)
 
+    def _on_values(self, x: Array | Pending, is_private: bool) -> Array | Pending | None:
+        compute = getattr(type(self).function, "on_values", None)
+        return compute(x, **self._given()) if is_private and compute is not None else None
+
+    @on_values(_on_values)
     def forward(self, *inputs: Any) -> Any:
         """Return what the function makes of the inputs."""
-        return self.function(*inputs, **{name: getattr(self, name) for name in self.arguments})
+        return self.function(*inputs, **self._given())
+
+    def _given(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.arguments}
 
     def extra_repr(self) -> str:
         """Return the arguments; `inplace` only where it is set."""

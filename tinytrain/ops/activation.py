@@ -12,7 +12,7 @@ from tinytrain.dtypes import FLOATS
 from tinytrain.generator import generator_of
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import rounds_once
-from tinytrain.ops.fusion import CLIP, HARDSWISH, LEAKY, RELU, pending_activation
+from tinytrain.ops.fusion import CLIP, HARDSWISH, LEAKY, RELU, activated, on_values, pending_activation
 from tinytrain.recording import record, rewrite
 from tinytrain.tape import unbroadcast
 from tinytrain.tensor import Tensor
@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 
+@on_values(lambda x, inplace: activated(x, RELU))
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `max(input, 0)`.
 
@@ -59,11 +60,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return record(y, "Relu", (input,), (lambda g: g * (y > 0),), saves_output=True)
 
 
+@on_values(lambda x, inplace: activated(x, CLIP, 0.0, 6.0))
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `min(max(input, 0), 6)`."""
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
+@on_values(lambda x, negative_slope, inplace: activated(x, LEAKY, float(negative_slope)))
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """Return `input` where it is positive, `negative_slope * input` elsewhere."""
     if inplace:
@@ -174,6 +177,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     return record(y, "Hardsigmoid", (input,), (lambda g: g * ((x > -3) & (x < 3)) / 6,), saved=(input,))
 
 
+@on_values(lambda x, inplace: activated(x, HARDSWISH))
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return `input * hardsigmoid(input)`; Howard et al., Searching for MobileNetV3 (2019), section 5.2."""
     if inplace:

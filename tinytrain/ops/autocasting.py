@@ -137,6 +137,11 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
     return device_type in _mode.lower
 
 
+def is_any_autocast_enabled() -> bool:
+    """Return whether autocast is in force for some device type on this thread."""
+    return _mode.on
+
+
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
     """Return the type that autocast computes in, or would by default.
 

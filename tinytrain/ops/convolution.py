@@ -7,6 +7,7 @@ The sums are in `kernels`; here are PyTorch's arguments, their checks and the gr
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Sequence
 from typing import Any
 
@@ -136,6 +137,24 @@ def _convolve(
     return result
 
 
+def convolved(
+    x: Array | Pending,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Ints,
+    padding: Ints | str,
+    dilation: Ints,
+    groups: int,
+) -> Array | None:
+    """Return the values of `conv2d` of a batch's; None where such operands have not passed its checks before."""
+    w, b = weight.array, None if bias is None else bias.array
+    key = _key_of("conv2d", x, w, b, stride, padding, dilation, groups)
+    arguments = _checked.get(key) if key is not None else None
+    if arguments is None or x.ndim != 4 or w.itemsize == 2:
+        return None
+    return kernel("conv_forward", x)(x, w, *arguments, b)
+
+
 _wide_convolve = rounds_once(_convolve)
 """Convolutions of floats of 16 bits on the CPU, whose fast kernels are for float32."""
 
@@ -156,19 +175,13 @@ def _checked_arguments(
     groups: int,
 ) -> tuple[Any, ...]:
     """Return `(strides, padding pairs, dilations, groups)` of a convolution whose operands fit together."""
-    key: tuple[Any, ...] | None = None
-    if isinstance(input, Tensor) and isinstance(weight, Tensor) and type(weight.value) is np.ndarray:
-        x, w = input.value, weight.value
-        b = bias.value if isinstance(bias, Tensor) else bias
-        options = (stride, padding, dilation, groups)
-        key = (name, *map(_kind, options), *options, x.__class__, x.shape, x.dtype, w.shape, w.dtype, type(bias))
-        key += () if b is None else (b.__class__, getattr(b, "shape", 0), getattr(b, "dtype", 0))
-        try:
-            found = _checked.get(key)
-        except TypeError:  # a list among the arguments
-            key = found = None
-        if found is not None:
-            return found
+    key = None
+    if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
+        b = None if bias is None else bias.value
+        key = _key_of(name, input.value, weight.value, b, stride, padding, dilation, groups)
+    found = _checked.get(key) if key is not None else None
+    if found is not None:
+        return found
     arguments = _check_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
     if key is not None:
         if len(_checked) >= _MOST_CHECKED:
@@ -177,9 +190,19 @@ def _checked_arguments(
     return arguments
 
 
-def _kind(option: Any) -> Any:
-    """Return the type of an option, and of what it holds: 1, 1.0 and True are equal and not all allowed."""
-    return (tuple, *map(type, option)) if type(option) is tuple else type(option)
+def _key_of(
+    name: str, x: Array | Pending, w: Array, b: Array | None, stride: Any, padding: Any, dilation: Any, groups: Any
+) -> tuple[Any, ...] | None:
+    """Return what decides whether the operands of a convolution fit together; None where that cannot be told."""
+    if w.__class__ is not np.ndarray:
+        return None  # one GPU is not another
+    try:
+        options = marshal.dumps((stride, padding, dilation, groups), 2)  # where 1, 1.0 and True are not the same
+    except ValueError:  # none of Python's own numbers
+        return None
+    place = x.device_array.__class__ if isinstance(x, Pending) else x.__class__
+    known = (name, options, place, x.shape, x.dtype, w.shape, w.dtype)
+    return known if b is None else (*known, b.__class__, b.shape, b.dtype)
 
 
 def _check_arguments(

@@ -5,14 +5,43 @@ Each function returns None where there is nothing to gain or the memory might ch
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from tinytrain.device import Array
 from tinytrain.kernels import find_kernel
 from tinytrain.pending import Pending
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 RELU, CLIP, LEAKY, HARDSWISH = range(1, 5)
 """Activations that kernels know, by the numbers they know them by."""
+
+
+def on_values(compute: Callable[..., Array | Pending | None]) -> Callable[[Function], Function]:
+    """Name what computes the same as an op, or a module's `forward`, on bare values, where nothing is recorded.
+
+    It belongs to the function: a `forward` that is written anew, in a subclass or for one object, has none.
+
+    Args:
+        compute: `(x, **options)` for an op, `(module, x, is_private)` for a module; returns the values of the result
+            for those of the input, or None where the op or module shall be called as usual. Nobody else holds the
+            memory of an op's `x`, and of a module's where `is_private` is true: the result may read it later, or be it.
+    """
+
+    def mark(function: Function) -> Function:
+        function.on_values = compute  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def activated(x: Array | Pending, kind: int, low: float = 0.0, high: float = 0.0) -> Pending | None:
+    """Return an activation of values that nobody will change, pending; arguments as of `pending_activation`."""
+    make = find_kernel("activation", x)
+    return None if make is None else make(x, kind, low, high)
 
 
 def pending_activation(input: Tensor, name: str, kind: int, low: float = 0.0, high: float = 0.0) -> Tensor | None:
@@ -27,8 +56,7 @@ def pending_activation(input: Tensor, name: str, kind: int, low: float = 0.0, hi
     x = input.value
     if not input.may_be_read_later():
         return None
-    make = find_kernel("activation", x)
-    z = None if make is None else make(x, kind, low, high)
+    z = activated(x, kind, low, high)
     if z is None:
         return None
     through = find_kernel("through_activation", z)
