@@ -192,7 +192,7 @@ static void depthwise_grad_row(const TapList& taps, const float* g, float* x, in
   vec w[N ? N : 1], grad_w[N ? N : 1];
   int64_t offset[N ? N : 1];
   for (int t = 0; t < N; t++) w[t] = taps.w[t], offset[t] = taps.offset[t], grad_w[t] = (vec){};
-  vec sum = sums.sum, sum_y = sums.sum_y;
+  vec sum = {}, sum_y = {};
   const DepthwiseThrough through_here = by;
   for (int64_t i = 0; i < count; i++) {
     float* place = x + i * apart * VL;
@@ -215,7 +215,7 @@ static void depthwise_grad_row(const TapList& taps, const float* g, float* x, in
     sum_y += a * (raw - through_here.mean);
   }
   for (int t = 0; t < N; t++) sums.grad_w[t] += grad_w[t];
-  sums.sum = sum, sums.sum_y = sum_y;
+  sums.sum += sum, sums.sum_y += sum_y;
 }
 
 // The same for a 3x3 kernel with stride 1 away from the ends of a row, two pixels at a time: they share six gradients.
@@ -224,7 +224,7 @@ static void depthwise_grad_row_3x3(const TapList& taps, const float* g, int64_t 
                                    const DepthwiseThrough& by, DepthwiseSums& sums) {
   vec w[9], grad_w[9];
   for (int t = 0; t < 9; t++) w[t] = taps.w[t], grad_w[t] = (vec){};
-  vec sum = sums.sum, sum_y = sums.sum_y;
+  vec sum = {}, sum_y = {};
   const DepthwiseThrough here = by;
   for (int64_t i = 0; i < count; i += 2) {
     float* place = x + i * VL;
@@ -256,7 +256,7 @@ static void depthwise_grad_row_3x3(const TapList& taps, const float* g, int64_t 
     }
   }
   for (int t = 0; t < 9; t++) sums.grad_w[t] += grad_w[t];
-  sums.sum = sum, sums.sum_y = sum_y;
+  sums.sum += sum, sums.sum_y += sum_y;
 }
 
 typedef void (*DepthwiseGradRow)(const TapList&, const float*, float*, int64_t, int64_t, bool, const DepthwiseThrough&,

@@ -56,13 +56,17 @@ static void grad_sums(int64_t pixels, int64_t c, const GradSource& g, const floa
         const GradLine<kind.value, w.n> line(w, g, i);
         vec m[w.n], total[w.n] = {}, total_y[w.n] = {};
         for (int k = 0; k < w.n; k++) m[k] = mean ? w.get(mean + i + k * VL) : (vec){};
-        for (int64_t p = first; p < last; p++) {
-          const float* y = g.of.x + p * g.of.step + i;
-          for (int k = 0; k < w.n; k++) {
-            const vec v = line.read(w, k, g.g + p * g.step + i, y);
-            total[k] += v;
-            if (mean) total_y[k] += v * (w.get(y + k * VL) - m[k]);
+        for (int64_t p = first; p < last;) {
+          vec sum[w.n] = {}, sum_y[w.n] = {};
+          for (const int64_t until = std::min(p + STRETCH, last); p < until; p++) {
+            const float* y = g.of.x + p * g.of.step + i;
+            for (int k = 0; k < w.n; k++) {
+              const vec v = line.read(w, k, g.g + p * g.step + i, y);
+              sum[k] += v;
+              if (mean) sum_y[k] += v * (w.get(y + k * VL) - m[k]);
+            }
           }
+          for (int k = 0; k < w.n; k++) total[k] += sum[k], total_y[k] += sum_y[k];
         }
         for (int k = 0; k < w.n; k++) {
           w.put(slot + i + k * VL, total[k]);

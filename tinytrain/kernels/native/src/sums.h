@@ -12,6 +12,10 @@ namespace TT_ISA {
 
 constexpr int64_t PIECE_FLOATS = 16 << 10;  // 64 KiB of each operand
 
+// Numbers that are added up by themselves before their sum is added to others: rounding grows with the length of a row of
+// additions, and what a normalisation subtracts from every gradient is such a sum.
+constexpr int64_t STRETCH = 16;
+
 static int64_t pixels_in_piece(int64_t c) { return std::max<int64_t>(PIECE_FLOATS / std::max<int64_t>(c, 1), 1); }
 
 // A block of kept memory for as long as a kernel runs.
@@ -95,16 +99,21 @@ static void merge_moments(const float* slots, int64_t pieces, int64_t c, Count&&
   });
 }
 
-// Adds up `pieces` rows of `length` floats in their order, `apart` floats from one to the next.
+// Adds up `pieces` rows of `length` floats in their order, by stretches, `apart` floats from one to the next.
 static void add_pieces(const float* slots, int64_t pieces, int64_t apart, int64_t length, float* to) {
   constexpr int64_t CHUNK = 4096;
   parallel_if_worth(pieces * length, (length + CHUNK - 1) / CHUNK, [&](int64_t chunk) {
     int64_t first = chunk * CHUNK, until = std::min(first + CHUNK, length);
     for (int64_t i = first; i < until; i += VL) {
       int64_t left = until - i;
-      vec sum = {};
-      for (int64_t p = 0; p < pieces; p++) sum += load_some(slots + p * apart + i, left);
-      store_some(to + i, sum, left);
+      vec total = {};
+      for (int64_t p = 0; p < pieces;) {
+        vec sum = {};
+        for (const int64_t until = std::min(p + STRETCH, pieces); p < until; p++)
+          sum += load_some(slots + p * apart + i, left);
+        total += sum;
+      }
+      store_some(to + i, total, left);
     }
   });
 }
@@ -129,25 +138,29 @@ static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_
       const bool same = s.y == s.through.x;
       vec mean[w.n], total[w.n] = {}, total_y[w.n] = {};
       for (int k = 0; k < w.n; k++) mean[k] = s.y ? w.get(s.mean + i + k * VL) : (vec){};
-      for (int64_t r = 0; r < rows; r++) {
-        const int64_t p = first + r * apart;
-        float* to = s.to + p * s.step + i;
-        const float* m = s.through.x + p * s.through.step + i;
-        const float* y = s.y + p * s.y_step + i;
+      for (int64_t r = 0; r < rows;) {
+        vec part[w.n] = {}, part_y[w.n] = {};
+        for (const int64_t until = std::min(r + STRETCH, rows); r < until; r++) {
+          const int64_t p = first + r * apart;
+          float* to = s.to + p * s.step + i;
+          const float* m = s.through.x + p * s.through.step + i;
+          const float* y = s.y + p * s.y_step + i;
 #pragma GCC unroll 2
-        for (int k = 0; k < w.n; k++) {
-          vec g = w.get(to + k * VL), at = {};
-          if (s.add) g += w.get(s.add + p * s.add_step + i + k * VL);
-          if (kind.value != ACT_NONE) {
-            at = w.get(m + k * VL);
-            g = through<kind.value>(g, line(k, at), low, high);
-          }
-          w.put(to + k * VL, g);
-          if (s.y) {
-            total[k] += g;
-            total_y[k] += g * ((kind.value != ACT_NONE && same ? at : w.get(y + k * VL)) - mean[k]);
+          for (int k = 0; k < w.n; k++) {
+            vec g = w.get(to + k * VL), at = {};
+            if (s.add) g += w.get(s.add + p * s.add_step + i + k * VL);
+            if (kind.value != ACT_NONE) {
+              at = w.get(m + k * VL);
+              g = through<kind.value>(g, line(k, at), low, high);
+            }
+            w.put(to + k * VL, g);
+            if (s.y) {
+              part[k] += g;
+              part_y[k] += g * ((kind.value != ACT_NONE && same ? at : w.get(y + k * VL)) - mean[k]);
+            }
           }
         }
+        for (int k = 0; k < w.n; k++) total[k] += part[k], total_y[k] += part_y[k];
       }
       for (int k = 0; s.y && k < w.n; k++) {
         w.put(sum + i + k * VL, w.get(sum + i + k * VL) + total[k]);
