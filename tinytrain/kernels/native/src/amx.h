@@ -287,12 +287,13 @@ struct AmxProducts {
   static void multiply(const Left& left, Runs runs, const Result& result, int columns, bool add, Ahead& ahead) {
     const Tiled panel = tiled<false>(runs.length, PANEL, nullptr);
     const int64_t width = left.row / left.step, pixels = (result.rows - 1) * width + result.count;
-    if (add || edges_of(pixels) >= result.rows * edges_of(result.count)) {
+    const int64_t apart = result.rows * edges_of(result.count), together = edges_of(pixels);
+    if (add || result.rows == 1 || together > apart || (together == apart && result.count > EDGE)) {
       for (int64_t r = 0; r < result.rows; r++, runs.a += left.row)
         multiply_tiles(left, panel, runs, result.count, result.to + r * result.row, result.step, columns, add, ahead);
       return;
     }
-    // All rows in one fill fewer tiles, with what lies between them.
+    // All rows in one, with what lies between them, fill fewer tiles, or as many that use each tile of weights twice.
     float* products = scratch(SCRATCH_TILE, round_up(pixels, 2 * EDGE) * PANEL);
     multiply_tiles(left, panel, runs, round_up(pixels, EDGE), products, PANEL, round_up(columns, EDGE), false, ahead);
     for (int64_t r = 0; r < result.rows; r++)
