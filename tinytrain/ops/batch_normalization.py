@@ -115,7 +115,7 @@ def _waiting_batch_norm(
         found = normalize(x, w, b, eps, *running)
     if found is None:
         return None
-    y, mean, rstd = found
+    y, x, mean, rstd = found
     if training:
         for each in (running_mean, running_var):
             if each is not None:
