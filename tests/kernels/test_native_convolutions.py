@@ -79,6 +79,26 @@ def test_few_pixels(size):
     check(_native, Case(1, 7, 35, (9, 8), (3, 2), (4, 5), pad(2, 0), (2, 1)))
 
 
+IMAGES_OF_FEW_PIXELS = {
+    "strided": Case(5, 16, 15, (4, 5), (3, 3), (2, 2), pad(1, 1)),
+    "16 results each": Case(4, 33, 40, (8, 7), (3, 3), (2, 2), pad(1, 1)),
+    "dilated": Case(9, 17, 6, (6, 6), (3, 2), (2, 1), pad(1, 2), (2, 3)),
+    "uneven padding": Case(6, 20, 33, (3, 4), (2, 3), (1, 2), ((0, 1), (2, 0))),
+    "pixels that no result reads": Case(4, 18, 9, (8, 9), (2, 2), (5, 4)),
+    "rows that no result reads": Case(40, 16, 3, (9, 2), (1, 2), (4, 1)),
+    "a kernel as large as the image": Case(17, 40, 70, (4, 3), (4, 3)),
+    "more padding than the kernel reaches": Case(5, 16, 5, (1, 1), (2, 2), (2, 1), pad(2, 1)),
+    "one axis": Case(12, 24, 10, (9,), (5,), (2,), (both(2),), (1,)),
+    "more sums than a cache holds": Case(4, 350, 340, (2, 2), (3, 3), (2, 2), pad(1, 1)),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES_OF_FEW_PIXELS.values(), ids=IMAGES_OF_FEW_PIXELS)
+@pytest.mark.parametrize("activation", ["relu", "hardswish"])
+def test_images_of_few_pixels(case, activation):
+    check(_native, case, activation)
+
+
 small = pytest.mark.parametrize("case", SMALL.values(), ids=SMALL)
 
 

@@ -24,10 +24,12 @@ static bool takes_tiles_winograd(const Geometry& g) {
 }
 
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
-  const bool winograd = takes_winograd(g, FORWARD);
-  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(g, 32)))
+  const bool winograd = takes_winograd(g, FORWARD), unfolding = unfolds_forward(g);
+  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(unfolding ? unfolded(g) : g, 32)))
     return avx512::table.conv_forward(g, x, w, bias, y, moments);
-  (winograd ? conv_forward_winograd<AmxProducts> : conv_forward_dense<AmxProducts>)(g, x, w, bias, y, moments);
+  if (winograd) return conv_forward_winograd<AmxProducts>(g, x, w, bias, y, moments);
+  if (unfolding) return conv_forward_unfolded<AmxProducts>(g, x, w, bias, y, moments);
+  conv_forward_dense<AmxProducts>(g, x, w, bias, y, moments);
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
@@ -46,6 +48,10 @@ static void conv_backward(const Geometry& g, const GradSource& grads, const Sour
   if (is_depthwise(g) || (is_pointwise(g) && !takes_tiles(g, 64)))
     return avx512::table.conv_backward(g, grads, x, w, sink, grad_w);
   if (is_pointwise(g)) return conv_backward_pointwise<AmxProducts>(g, grads, x, w, sink, grad_w);
+  if (unfolds_for_both(g)) {
+    if (!takes_tiles(unfolded(g), 32)) return avx512::table.conv_backward(g, grads, x, w, sink, grad_w);
+    return conv_backward_unfolded<AmxProducts>(g, grads, x, w, sink, grad_w);
+  }
   conv_input_grad(g, grads, w, sink);
   conv_weight_grad(g, grads, x, grad_w);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "few_pixels.h"
+#include "unfolded.h"
 #include "winograd.h"
 
 namespace TT_ISA {
@@ -27,6 +28,17 @@ static bool takes_winograd(const Geometry& g, Pass pass) {
   const double transforms =
       tiles * TRANSFORM * (round_up(depth, VL) + columns) + (pass == WEIGHT_GRAD ? UNPACK : FILTER) * products;
   return LOST * PLACES * tiles * products + transforms < 9 * pixels * products;
+}
+
+// Whether patches are written out, for products with the pixels of many images: where an image has few of them, how few was
+// measured. For both gradients each part of the pixels has sums of its own for all weights, of which there may not be too many.
+static bool takes_unfolding(const Geometry& g, int64_t few) {
+  return g.groups == 1 && g.kh * g.kw > 1 && g.n >= 4 && g.c >= VL && g.oh * g.ow <= few && g.out_pixels() > FEW_PIXELS;
+}
+static bool unfolds_forward(const Geometry& g) { return takes_unfolding(g, 9) && !takes_winograd(g, FORWARD); }
+static bool unfolds_for_both(const Geometry& g) {
+  return takes_unfolding(g, 16) && g.c * g.kh * g.kw * g.o <= 4 * NEAR_FLOATS && !takes_winograd(g, INPUT_GRAD) &&
+         !takes_winograd(g, WEIGHT_GRAD);
 }
 
 // Whether both gradients come of one pass over the output's.

@@ -86,9 +86,10 @@ class Veto {
 // The taps of a kernel row read one stretch of memory where neighbouring columns are read without gaps.
 static bool taps_merge(const Geometry& g) { return g.groups == 1 && g.dw == 1; }
 
+// Of the depth of a filter `inner` neighbours may be taps of one channel, which the input holds as [tap][channel] (unfolded.h).
 template <class P>
 static void conv_forward_dense(const Geometry& given, const Source& x, const float* w, const float* bias, float* y,
-                               Moments moments) {
+                               Moments moments, int64_t inner = 1) {
   const Geometry g = flattened(given);
   const int64_t cg = g.c / g.groups, og = g.o / g.groups, taps = g.kh * g.kw;
   const bool merge = P::MERGES_TAPS && taps_merge(g);
@@ -101,7 +102,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
     apply(g.pixels(), g.c, x, Source(), x.act, read.get(), g.c);
     Source plain;
     plain.x = read.get(), plain.step = g.c;
-    return conv_forward_dense<P>(given, plain, w, bias, y, moments);
+    return conv_forward_dense<P>(given, plain, w, bias, y, moments, inner);
   }
 
   const int64_t tap_size = P::tap_floats(cg), panel_size = taps * tap_size;
@@ -111,7 +112,8 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
     const int64_t group = piece / ranges.panels, first = piece % ranges.panels * PANEL;
     float* panel = packed.get() + piece * panel_size;
     float* open = P::open_panel(panel, cg, taps);
-    pack_filters(w + (group * og + first) * taps * cg, cg, taps, (int)std::min<int64_t>(og - first, PANEL), open);
+    const int columns = (int)std::min<int64_t>(og - first, PANEL);
+    pack_filters(w + (group * og + first) * taps * cg, cg / inner, taps * inner, columns, open);
     if (!P::close_panel(open, cg, taps, panel)) veto.say();
   });
 
@@ -178,7 +180,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
     const int64_t first = piece / ranges.count * together, last = std::min(first + together, bands.count());
     for (int64_t band = first; band < last && !veto; band++) compute(band, piece % ranges.count, band + 1 < last);
   });
-  if (veto) return conv_forward_dense<VectorProducts>(given, x, w, bias, y, moments);
+  if (veto) return conv_forward_dense<VectorProducts>(given, x, w, bias, y, moments, inner);
   if (moments.mean)
     merge_moments(slots.get(), bands.count(), g.o, [&](int64_t band) { return bands.pixels(band); }, moments);
 }

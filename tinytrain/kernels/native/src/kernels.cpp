@@ -10,7 +10,9 @@ namespace TT_ISA {
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
   if (is_depthwise(g)) return conv_forward_depthwise(g, x, w, bias, y, moments);
   if (takes_winograd(g, FORWARD)) return conv_forward_winograd<VectorProducts>(g, x, w, bias, y, moments);
-  (has_few_pixels(g) ? conv_forward_few : conv_forward_dense<VectorProducts>)(g, x, w, bias, y, moments);
+  if (has_few_pixels(g)) return conv_forward_few(g, x, w, bias, y, moments);
+  if (unfolds_forward(g)) return conv_forward_unfolded<VectorProducts>(g, x, w, bias, y, moments);
+  conv_forward_dense<VectorProducts>(g, x, w, bias, y, moments);
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
@@ -35,6 +37,7 @@ static void conv_backward(const Geometry& g, const GradSource& grads, const Sour
                           float* grad_w) {
   if (is_depthwise(g)) return conv_backward_depthwise(g, grads, x, w, sink, grad_w);
   if (is_pointwise(g)) return conv_backward_pointwise<VectorProducts>(g, grads, x, w, sink, grad_w);
+  if (unfolds_for_both(g)) return conv_backward_unfolded<VectorProducts>(g, grads, x, w, sink, grad_w);
   conv_input_grad(g, grads, w, sink);
   conv_weight_grad(g, grads, x, grad_w);
 }
