@@ -65,8 +65,10 @@ static void fold_patches(const Geometry& g, const float* patches, const GradSink
     float* pixels = scratch(SCRATCH_SOURCE, size + VL);
     std::memset(pixels, 0, size * sizeof(float));
     each_stretch(g, window, image, [&](int64_t from, int64_t to, int64_t floats) {
-      for (int64_t i = 0; i < floats; i += VL)
-        store_some(pixels + to + i, load_some(pixels + to + i, floats - i) + load_some(patches + from + i, floats - i), floats - i);
+      for (int64_t i = 0; i < floats; i += VL) {
+        const int64_t left = floats - i;
+        store_some(pixels + to + i, load_some(pixels + to + i, left) + load_some(patches + from + i, left), left);
+      }
     });
     const int64_t first = image * g.h * g.w;
     for (int64_t pixel = 0; pixel < g.h * g.w; pixel++) {
