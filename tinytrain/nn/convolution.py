@@ -192,7 +192,7 @@ class _Conv(_Convolution):
         weight = own.get("weight")
         if weight is None or "bias" not in own or self.num_spatial != 2 or self.padding_mode != "zeros":
             return None  # also where somebody computes them
-        return convolved(x, weight, own["bias"], self.stride, self.padding, self.dilation, self.groups)
+        return convolved(x, weight, own["bias"], (self.stride, self.padding, self.dilation, self.groups))
 
     @on_values(_on_values)
     def forward(self, input: Tensor) -> Tensor:

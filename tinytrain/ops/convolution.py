@@ -27,6 +27,8 @@ __all__ = ["conv1d", "conv2d", "conv3d"]
 
 Ints = int | Sequence[int]
 Pairs = list[tuple[int, int]]
+Options = tuple[Any, Any, Any, Any]
+"""Stride, padding, dilation and groups as somebody has given them."""
 
 
 @by_autocast
@@ -137,19 +139,10 @@ def _convolve(
     return result
 
 
-def convolved(
-    x: Array | Pending,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: Ints | str,
-    dilation: Ints,
-    groups: int,
-) -> Array | None:
+def convolved(x: Array | Pending, weight: Tensor, bias: Tensor | None, options: Options) -> Array | None:
     """Return the values of `conv2d` of a batch's; None where such operands have not passed its checks before."""
     w, b = weight.array, None if bias is None else bias.array
-    key = _key_of("conv2d", x, w, b, stride, padding, dilation, groups)
-    arguments = _checked.get(key) if key is not None else None
+    arguments = _checked.get(_key_of("conv2d", x, w, b, options))
     if arguments is None or x.ndim != 4 or w.itemsize == 2:
         return None
     return kernel("conv_forward", x)(x, w, *arguments, b)
@@ -158,7 +151,7 @@ def convolved(
 _wide_convolve = rounds_once(_convolve)
 """Convolutions of floats of 16 bits on the CPU, whose fast kernels are for float32."""
 
-_checked: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+_checked: dict[tuple[Any, ...] | None, tuple[Any, ...]] = {}
 """Arguments that have passed all checks, by everything that the checks look at: checking costs more than looking up."""
 _MOST_CHECKED = 4096
 
@@ -178,8 +171,8 @@ def _checked_arguments(
     key = None
     if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
         b = None if bias is None else bias.value
-        key = _key_of(name, input.value, weight.value, b, stride, padding, dilation, groups)
-    found = _checked.get(key) if key is not None else None
+        key = _key_of(name, input.value, weight.value, b, (stride, padding, dilation, groups))
+    found = _checked.get(key)
     if found is not None:
         return found
     arguments = _check_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
@@ -190,18 +183,16 @@ def _checked_arguments(
     return arguments
 
 
-def _key_of(
-    name: str, x: Array | Pending, w: Array, b: Array | None, stride: Any, padding: Any, dilation: Any, groups: Any
-) -> tuple[Any, ...] | None:
+def _key_of(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> tuple[Any, ...] | None:
     """Return what decides whether the operands of a convolution fit together; None where that cannot be told."""
     if w.__class__ is not np.ndarray:
         return None  # one GPU is not another
     try:
-        options = marshal.dumps((stride, padding, dilation, groups), 2)  # where 1, 1.0 and True are not the same
+        written = marshal.dumps(options, 2)  # where 1, 1.0 and True are not the same
     except ValueError:  # none of Python's own numbers
         return None
     place = x.device_array.__class__ if isinstance(x, Pending) else x.__class__
-    known = (name, options, place, x.shape, x.dtype, w.shape, w.dtype)
+    known = (name, written, place, x.shape, x.dtype, w.shape, w.dtype)
     return known if b is None else (*known, b.__class__, b.shape, b.dtype)
 
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "few_pixels.h"
-#include "unfolded.h"
 #include "winograd.h"
 
 namespace TT_ISA {

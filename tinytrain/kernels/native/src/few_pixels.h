@@ -2,28 +2,11 @@
 // are read once, where they lie, and not packed for a product first.
 #pragma once
 
-#include "dense.h"
+#include "unfolded.h"
 
 namespace TT_ISA {
 
 constexpr int FEW_PIXELS = 4;  // with two filters: eight sums in registers
-
-// Reads what each pixel of the results is computed from, one pixel after the other, in the order of a filter's weights.
-static void read_patches(const Geometry& g, const Source& x, float* patches) {
-  const int64_t taps = g.kh * g.kw, depth = g.c * taps;
-  const int64_t rows = (g.kh - 1) * g.dh + 1, columns = (g.kw - 1) * g.dw + 1;
-  float* window = taps == 1 ? nullptr : scratch(SCRATCH_OTHER, rows * columns * g.c + VL);
-  for (int64_t p = 0; p < g.out_pixels(); p++, patches += depth) {
-    const int64_t image = p / (g.oh * g.ow), top = p / g.ow % g.oh * g.sh - g.ph, left = p % g.ow * g.sw - g.pw;
-    float* to = window ? window : patches;
-    read_window({image, top, left, rows, columns}, g.h, g.w, to, g.c,
-                [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
-    for (int64_t tap = 0; tap < taps && window; tap++) {
-      const float* from = window + (tap / g.kw * g.dh * columns + tap % g.kw * g.dw) * g.c;
-      for (int64_t c = 0; c < g.c; c++) patches[c * taps + tap] = from[c];
-    }
-  }
-}
 
 // The products of up to VL filters with N patches: sums[n] holds those of patch n.
 template <int N>
@@ -67,15 +50,21 @@ static void with_count(int64_t count, F&& f) {
 
 static void conv_forward_few(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
   const int64_t depth = g.c * g.kh * g.kw, pixels = g.out_pixels();
-  Block patches(pixels * depth);
-  read_patches(g, x, patches.get());
+  Block patches(2 * pixels * depth);  // as they are written, and in the order of a filter's weights
+  const float* turned = patches.get();
+  write_patches(g, x, patches.get());
+  if (g.kh * g.kw > 1) {
+    float* to = patches.get() + pixels * depth;
+    for (int64_t p = 0; p < pixels; p++) turn(turned + p * depth, g.kh * g.kw, g.c, to + p * depth);
+    turned = to;
+  }
   parallel_if_worth(work_of(g) + g.o * depth, (g.o + VL - 1) / VL, [&](int64_t piece) {
     const int64_t first = piece * VL;
     const int filters = (int)std::min<int64_t>(g.o - first, VL);
     const vec shift = bias ? load_some(bias + first, filters) : (vec){};
     vec sums[FEW_PIXELS];
     with_count<FEW_PIXELS>(pixels, [&](auto n) {
-      filters_times_patches<n.value>(w + first * depth, depth, filters, patches.get(), sums);
+      filters_times_patches<n.value>(w + first * depth, depth, filters, turned, sums);
     });
     for (int64_t p = 0; p < pixels; p++) store_some(y + p * g.o + first, sums[p] + shift, filters);
     if (moments.mean) moments_of(y + first, g.o, pixels, filters, moments.mean + first, moments.m2 + first);

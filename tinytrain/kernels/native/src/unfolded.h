@@ -36,9 +36,16 @@ static void write_patches(const Geometry& g, const Source& x, float* patches) {
     float* pixels = scratch(SCRATCH_SOURCE, window.rows * window.columns * g.c + VL);
     read_window(window, g.h, g.w, pixels, g.c,
                 [&](int64_t first, int64_t count, float* at) { read_pixels(x, first, count, g.c, at, g.c); });
-    each_stretch(g, window, image,
-                 [&](int64_t to, int64_t from, int64_t floats) { std::memcpy(patches + to, pixels + from, floats * 4); });
+    each_stretch(g, window, image, [&](int64_t to, int64_t from, int64_t floats) {
+      std::memcpy(patches + to, pixels + from, floats * sizeof(float));
+    });
   });
+}
+
+// Turns [rows][columns] into [columns][rows].
+static void turn(const float* from, int64_t rows, int64_t columns, float* to) {
+  for (int64_t column = 0; column < columns; column++)
+    for (int64_t row = 0; row < rows; row++) to[column * rows + row] = from[row * columns + column];
 }
 
 static Source patches_at(const float* patches, const Geometry& flat) {
@@ -92,22 +99,14 @@ static void conv_backward_unfolded(const Geometry& g, const GradSource& grads, c
   const int64_t taps = g.kh * g.kw, size = flat.w * flat.c;
   Block patches(size), grad_patches(size), turned(g.o * flat.c), grad_turned(g.o * flat.c);
   write_patches(g, x, patches.get());
-  parallel_if_worth(g.o * flat.c * 4, g.o, [&](int64_t o) {
-    const float* from = w + o * flat.c;
-    float* to = turned.get() + o * flat.c;
-    for (int64_t tap = 0; tap < taps; tap++)
-      for (int64_t c = 0; c < g.c; c++) to[tap * g.c + c] = from[c * taps + tap];
-  });
+  parallel_if_worth(g.o * flat.c * 4, g.o,
+                    [&](int64_t o) { turn(w + o * flat.c, g.c, taps, turned.get() + o * flat.c); });
   GradSink bare;
   bare.to = grad_patches.get(), bare.step = flat.c;
   conv_backward_pointwise<P>(flat, grads, patches_at(patches.get(), flat), turned.get(), bare, grad_turned.get());
   fold_patches(g, grad_patches.get(), sink);
-  parallel_if_worth(g.o * flat.c * 4, g.o, [&](int64_t o) {
-    const float* from = grad_turned.get() + o * flat.c;
-    float* to = grad_w + o * flat.c;
-    for (int64_t c = 0; c < g.c; c++)
-      for (int64_t tap = 0; tap < taps; tap++) to[c * taps + tap] = from[tap * g.c + c];
-  });
+  parallel_if_worth(g.o * flat.c * 4, g.o,
+                    [&](int64_t o) { turn(grad_turned.get() + o * flat.c, taps, g.c, grad_w + o * flat.c); });
 }
 
 }  // namespace TT_ISA
