@@ -151,6 +151,23 @@ T* data(const Ref& array) {
   return (T*)PyArray_DATA((PyArrayObject*)array.object);
 }
 
+constexpr int64_t COPIED_FLOATS = 4 << 10;  // that a thread lays out anew at a time
+
+// Writes the pixels of a row whose channels lie `apart` bytes from each other, and pixels `next`, one behind the other.
+template <int C>
+void interleave(const char* row, npy_intp apart, npy_intp next, int64_t count, int64_t c, float* to) {
+  if (C) c = C;
+  if (C && next == sizeof(float)) {
+    const float* line[C ? C : 1];
+    for (int i = 0; i < C; i++) line[i] = (const float*)(row + i * apart);
+    for (int64_t p = 0; p < count; p++)
+      for (int i = 0; i < C; i++) to[p * C + i] = line[i][p];
+    return;
+  }
+  for (int64_t i = 0; i < c; i++)
+    for (int64_t p = 0; p < count; p++) std::memcpy(to + p * c + i, row + i * apart + p * next, sizeof(float));
+}
+
 // Pixels of an (n, c, *size) array with at most two spatial axes, channels-last; copied where memory lies otherwise.
 struct Images {
   int64_t n = 1, c = 1, h = 1, w = 1, step = 0;
@@ -182,11 +199,11 @@ struct Images {
     float* to = data(copy);
     const char* from = (const char*)x;
     WithoutLock unlocked;
-    parallel_if_worth(n * h * w * c, n * h, [&](int64_t row) {
-      const char* line = from + row / h * sn + row % h * sh;
-      float* out = to + row * w * c;
-      for (int64_t i = 0; i < c; i++)
-        for (int64_t p = 0; p < w; p++) std::memcpy(out + p * c + i, line + i * sc + p * sw, 4);
+    const auto copy_row = c == 3 ? interleave<3> : interleave<0>;  // images have three
+    const int64_t rows = n * h, together = std::max<int64_t>(COPIED_FLOATS / std::max<int64_t>(w * c, 1), 1);
+    parallel_if_worth(rows * w * c, (rows + together - 1) / together, [&](int64_t piece) {
+      for (int64_t row = piece * together; row < std::min(rows, (piece + 1) * together); row++)
+        copy_row(from + row / h * sn + row % h * sh, sc, sw, w, c, to + row * w * c);
     });
     x = to, step = c;
   }
