@@ -305,6 +305,8 @@ struct AmxProducts {
     return rows * ((count + 2 * EDGE - 1) / (2 * EDGE)) * slices_of(depth) * 6;
   }
 
+  static bool turns_products(int64_t, int64_t) { return false; }
+
   // Split both ways while a slice of pixels is in the first cache.
   template <class Read>
   struct PixelBand {

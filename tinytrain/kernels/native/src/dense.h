@@ -429,7 +429,8 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
   });
   if (veto) return conv_backward_pointwise<VectorProducts>(given, grads, x, w, sink, grad_w);
   add_sums(slots.get(), parts, g.c, sink);
-  add_pieces(sums.get(), parts, size, size, grad_w);
+  if (P::turns_products(g.c, g.o)) unpack_weight_grad(g, sums.get(), parts, grad_w);
+  else add_pieces(sums.get(), parts, size, size, grad_w);
 }
 
 }  // namespace TT_ISA

@@ -248,6 +248,9 @@ struct VectorProducts {
     }
   }
 
+  // Whether the sums of pixels' products of `c` inputs and `o` gradients are [input][gradient], which fills more lanes.
+  static bool turns_products(int64_t c, int64_t o) { return c * round_up(o, VL) < o * round_up(c, VL); }
+
   // Some pixels of a gradient, which are the left side of a product with weights, and the sum of their products with the
   // input's. `read(first, count, to, pitch)` reads pixels.
   template <class Read>
@@ -258,16 +261,19 @@ struct VectorProducts {
     Left left() const { return VectorProducts::left(a, 1, pixels, rows, pitch); }
 
     // `plain`: where the input lies, `step` floats from one pixel to the next, if there is nothing to be done to it.
+    // `c` is [gradient][input], or turned.
     template <class ReadInput>
     bool add_products(const float* plain, int64_t step, int64_t columns, ReadInput&& read_input, float* c, bool add,
                       Ahead& ahead) const {
-      if (!plain || columns % PANEL) {  // whole panels are read: in scratch there is room behind the last pixel
-        step = odd_pitch(columns);
+      const bool turned = turns_products(columns, rows);
+      if (!plain || (columns % PANEL && !turned)) {  // whole panels are read: in scratch there is room behind the last pixel
+        step = turned && columns < VL ? columns : odd_pitch(columns);
         float* to = scratch(SCRATCH_SOURCE, pixels * step + PANEL);
         read_input(0, pixels, to, step);
         plain = to;
       }
-      multiply_pixels(a, pitch, rows, plain, step, columns, pixels, c, columns, add, ahead);
+      if (turned) multiply_pixels(plain, step, columns, a, pitch, rows, pixels, c, rows, add, ahead);
+      else multiply_pixels(a, pitch, rows, plain, step, columns, pixels, c, columns, add, ahead);
       return true;
     }
   };

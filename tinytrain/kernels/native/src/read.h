@@ -77,6 +77,21 @@ struct Line {
   vec operator()(int k, vec v) const { return is_there ? v * scale[k] + shift[k] : v; }
 };
 
+// Pixels of fewer channels than a vector has lanes, side by side in memory, are VL at a time taken for one pixel with VL times
+// the channels. That has a channel's factor, or nothing, again and again.
+class Repeated {
+ public:
+  Repeated(const float* factors, int64_t c) : is_there_(factors) {
+    for (float* to = floats_; is_there_ && to < floats_ + VL * c; to += c)
+      for (int64_t i = 0; i < c; i++) to[i] = factors[i];
+  }
+  const float* get() const { return is_there_ ? floats_ : nullptr; }
+
+ private:
+  float floats_[VL * VL];
+  bool is_there_;
+};
+
 // Writes `count` pixels from pixel `first` to `to`, `pitch` floats apart, the vectors of a pixel `apart` floats from each
 // other. Where vectors have a place of their own (`apart` is not VL) the lanes behind the last channel become zeros.
 static void read_pixels(const Source& s, int64_t first, int64_t count, int64_t c, float* to, int64_t pitch,
@@ -85,6 +100,12 @@ static void read_pixels(const Source& s, int64_t first, int64_t count, int64_t c
   if (s.plain() && pitch == c && s.step == c && apart == VL) {
     std::memcpy(to, from, count * c * sizeof(float));
     return;
+  }
+  if (c < VL && count >= VL && pitch == c && s.step == c && apart == VL) {
+    const Repeated scale(s.scale, c), shift(s.shift, c);
+    const int64_t together = count / VL, done = together * VL;
+    read_pixels({from, VL * c, scale.get(), shift.get(), s.act}, 0, together, VL * c, to, VL * c);
+    return read_pixels(s, first + done, count - done, c, to + done * c, c);
   }
   with_kind(s.act.kind, [&](auto kind) {
     const vec low = fill(s.act.low), high = fill(s.act.high);
@@ -137,6 +158,13 @@ static void read_grads(const GradSource& s, int64_t first, int64_t count, int64_
     plain.x = s.g, plain.step = s.step;
     read_pixels(plain, first, count, c, to, pitch, apart);
     return;
+  }
+  if (c < VL && count >= VL && pitch == c && s.step == c && s.of.step == c && apart == VL) {
+    const Repeated scale(s.of.scale, c), shift(s.of.shift, c), alpha(s.alpha, c), beta(s.beta, c), gamma(s.gamma, c);
+    const int64_t together = count / VL, done = together * VL;
+    const Source of{s.of.x + first * c, VL * c, scale.get(), shift.get(), s.of.act};
+    read_grads({s.g + first * c, VL * c, of, alpha.get(), beta.get(), gamma.get()}, 0, together, VL * c, to, VL * c);
+    return read_grads(s, first + done, count - done, c, to + done * c, c);
   }
   with_kind(s.of.act.kind, [&](auto kind) {
     by_vectors<4>(c, [&](auto w, int64_t i) {

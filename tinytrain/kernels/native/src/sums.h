@@ -130,6 +130,23 @@ static void add_sums(const float* slots, int64_t pieces, int64_t c, const GradSi
 static void finish_grads(const GradSink& s, int64_t first, int64_t apart, int64_t rows, int64_t channel, int64_t columns,
                          float* sum, float* sum_y) {
   if (!s.add && !s.y && s.through.act.kind == ACT_NONE) return;
+  const bool side_by_side = s.step == columns && (!s.add || s.add_step == columns) && (!s.y || s.y_step == columns) &&
+                            (s.through.act.kind == ACT_NONE || s.through.step == columns);
+  if (columns < VL && rows >= VL && apart == 1 && side_by_side) {  // then these are all channels
+    const int64_t together = rows / VL, wide = VL * columns, skip = first * columns;
+    const Repeated scale(s.through.scale, columns), shift(s.through.shift, columns), mean(s.y ? s.mean : nullptr, columns);
+    float sums[2][VL * VL] = {};
+    GradSink all = s;
+    all.to += skip, all.step = all.add_step = all.y_step = all.through.step = wide;
+    if (s.add) all.add += skip;
+    if (s.y) all.y += skip;
+    if (s.through.x) all.through.x += skip;
+    all.through.scale = scale.get(), all.through.shift = shift.get(), all.mean = mean.get();
+    finish_grads(all, 0, 1, together, 0, wide, sums[0], sums[1]);
+    for (int64_t at = 0; s.y && at < wide; at += columns)
+      for (int64_t i = 0; i < columns; i++) sum[i] += sums[0][at + i], sum_y[i] += sums[1][at + i];
+    return finish_grads(s, first + together * VL, 1, rows - together * VL, 0, columns, sum, sum_y);
+  }
   with_kind(s.through.act.kind, [&](auto kind) {
     const vec low = fill(s.through.act.low), high = fill(s.through.act.high);
     by_vectors<2>(columns, [&](auto w, int64_t offset) {
