@@ -231,5 +231,7 @@ SMALL = {
     "grouped": Case(2, 12, 8, (6, 5), (3, 3), (2, 1), pad(1, 1), groups=4),
     "pointwise": Case(3, 18, 20, (6, 5), (1, 1)),
     "depthwise 3x3": Case(3, 18, 18, (6, 5), (3, 3), padding=pad(1, 1), groups=18),
+    "pointwise, few channels": Case(3, 3, 20, (6, 5), (1, 1)),
+    "depthwise, few channels": Case(3, 3, 3, (6, 5), (3, 3), padding=pad(1, 1), groups=3),
     "depthwise, strided": Case(3, 18, 18, (6, 5), (3, 2), (2, 2), pad(1, 1), groups=18),
 }

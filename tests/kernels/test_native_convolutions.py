@@ -72,6 +72,17 @@ def test_channels_that_do_not_fill_a_vector():
         check(_native, Case(2, 11, channels, (4, 5), both(kernel), padding=pad(kernel // 2, kernel // 2)))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 5, 7, 12, 15])
+def test_lines_of_few_channels(channels):
+    for kernel, stride, dilation, size in product(
+        [(3, 3), (5, 5), (1, 4), (2, 1)], [(1, 1), (2, 1)], [(1, 1), (2, 3)], [(4, 1), (3, 17), (40, 9)]
+    ):
+        case = Case(3, channels, channels, size, kernel, stride, ((1, 2), (4, 5)), dilation, channels)
+        if case.fits:
+            check(_native, case, "hardswish")
+    check(_native, Case(2, channels, channels, (33,), (3,), (1,), (both(1),), (1,), channels))
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 2)])
 def test_few_pixels(size):
     for n, (c, o), kernel in product([1, 2, 3, 4, 5], [(1, 1), (5, 2), (16, 15), (33, 17), (40, 64)], [1, 3]):

@@ -61,6 +61,9 @@ def results():
         "mean_pixels": _native.mean_pixels(source),
         "reading another order": _native.mean_pixels(np.asfortranarray(x)),
     }
+    few, few_weights = draw(40, 3, 23, 21, seed=3), draw(3, 1, 3, 3)
+    found["conv_forward, few channels"] = _native.conv_forward(few, few_weights, (*ONE[:8], 3), None, True)
+    found["conv_weight_grad, few channels"] = _native.conv_weight_grad(few, few, few_weights.shape, (*ONE[:8], 3))
     pointwise = (1, 1, 0, 0, 0, 0, 1, 1, 1)
     for name, w, where in (
         ("dense", draw(40, 40, 3, 3), ONE),

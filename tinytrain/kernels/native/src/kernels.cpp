@@ -2,12 +2,13 @@
 #include <cmath>
 
 #include "choice.h"
-#include "depthwise.h"
+#include "narrow.h"
 #include "pooling.h"
 
 namespace TT_ISA {
 
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
+  if (is_narrow(g)) return conv_forward_narrow(g, x, w, bias, y, moments);
   if (is_depthwise(g)) return conv_forward_depthwise(g, x, w, bias, y, moments);
   if (takes_winograd(g, FORWARD)) return conv_forward_winograd<VectorProducts>(g, x, w, bias, y, moments);
   if (has_few_pixels(g)) return conv_forward_few(g, x, w, bias, y, moments);
@@ -16,6 +17,7 @@ static void conv_forward(const Geometry& g, const Source& x, const float* w, con
 }
 
 static void conv_weight_grad(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
+  if (is_narrow(g)) return conv_weight_grad_narrow(g, grads, x, grad_w);
   if (takes_winograd(g, WEIGHT_GRAD)) return conv_weight_grad_winograd(g, grads, x, grad_w);
   if (!is_depthwise(g)) return conv_weight_grad_dense<VectorProducts>(g, grads, x, grad_w);
   Block zeros(g.c * g.kh * g.kw);

@@ -100,6 +100,13 @@ static inline void by_vectors(int64_t c, F&& f) {
   if (i < c) f(Part{(int)(c - i)}, i);
 }
 
+// The mask of the first `count` lanes.
+static inline mask first_lanes(int64_t count) {
+  mask lanes;
+  for (int i = 0; i < VL; i++) lanes[i] = i < count ? -1 : 0;
+  return lanes;
+}
+
 static inline vec select(mask m, vec a, vec b) { return m ? a : b; }
 
 // Turns VL vectors into their lanes: afterwards row j holds lane j of each. Rows that nobody looks at cost nothing.
