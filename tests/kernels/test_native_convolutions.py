@@ -26,7 +26,15 @@ from tests.kernels.convolution_cases import (
     reference_input_grad,
     reference_weight_grad,
 )
-from tests.kernels.native_reference import ACTIVATIONS, MEMORY_ORDERS, finished, gradient_of, near, value_of
+from tests.kernels.native_reference import (
+    ACTIVATIONS,
+    MEMORY_ORDERS,
+    channels_last,
+    finished,
+    gradient_of,
+    near,
+    value_of,
+)
 from tinytrain.kernels import native
 
 _native = native._native
@@ -224,6 +232,38 @@ def test_a_gradient_spread_without_memory_is_read(case):
     ones = np.broadcast_to(np.float32(1), ops.g.shape)
     expected = reference_input_grad(case, ones.astype(np.float64), ops.w, ops.x.shape)
     assert near(_native.conv_input_grad(ones, ops.w, ops.x.shape, case.geometry, None)[0], expected)
+
+
+IMAGES = SMALL | {name: NETWORKS[name] for name in ("3x3", "pointwise, many bands", "one axis")}
+
+
+@pytest.mark.parametrize("winograd", [True, "always"])
+@pytest.mark.parametrize("case", IMAGES.values(), ids=IMAGES)
+def test_a_gradient_that_an_image_shares_is_read_for_each_pixel(case, winograd):
+    ops = operands(case)
+    of_images = ops.g[(..., *(slice(0, 1) for _ in case.size))]
+    shared = _native.spread_pixels(of_images, *(1, *ops.g.shape[2:])[-2:])
+    assert shared.strides[2:] == (0,) * len(case.size)
+    whole = channels_last(np.ascontiguousarray(shared))
+    x, sink, (_, *rest) = pending_input(case), own_sink(case), pending_gradient(case)
+
+    def results(g):
+        source = (g, *rest)
+        return [
+            *_native.conv_backward(source, x, ops.w, case.geometry, sink),
+            *_native.conv_backward(g, x, ops.w, case.geometry, sink),
+            _native.conv_input_grad(source, ops.w, ops.x.shape, case.geometry, None)[0],
+            _native.conv_weight_grad(source, x, ops.w.shape, case.geometry),
+            _native.apply_grad(source),
+            *_native.grad_sums(source, rest[2]),
+        ]
+
+    _native.use_winograd(winograd)
+    try:
+        for found, right in zip(results(shared), results(whole), strict=True):
+            assert (found is None and right is None) or near(found, right, scale=np.abs(right).max() + 1)
+    finally:
+        _native.use_winograd(True)
 
 
 EMPTY = SMALL | {"one axis": NETWORKS["one axis"], "no axis": NETWORKS["no axis"]}

@@ -405,7 +405,7 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
       Ahead ahead;
       if (band + 1 < bands.count() * (part + 1) / parts) {
         const int64_t next = first + pixels, count = bands.pixels(band + 1);
-        ahead.add(grads.g + next * grads.step, count * grads.step);
+        if (grads.shared_by == 1) ahead.add(grads.g + next * grads.step, count * grads.step);
         if (!grads.plain()) ahead.add(grads.of.x + next * grads.of.step, count * grads.of.step);
         ahead.add(x.x + next * x.step, count * x.step);
         if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);

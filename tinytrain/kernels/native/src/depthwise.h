@@ -348,7 +348,7 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
         const Window next = bands.at(band + 1), there = reaching(g, next);
         const int64_t top = std::clamp<int64_t>(there.top, 0, g.oh), rows = std::min(there.rows, g.oh - top);
         const int64_t first = (there.image * g.oh + top) * g.ow, count = rows * g.ow;
-        ahead.add(grads.g + first * grads.step, count * grads.step);
+        if (grads.shared_by == 1) ahead.add(grads.g + first * grads.step, count * grads.step);
         if (!grads.plain()) ahead.add(grads.of.x + first * grads.of.step, count * grads.of.step);
         ahead.add(x.x + bands.first(next) * x.step, next.rows * g.w * x.step);
         if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step, true);

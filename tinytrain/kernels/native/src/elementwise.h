@@ -58,10 +58,13 @@ static void grad_sums(int64_t pixels, int64_t c, const GradSource& g, const floa
         for (int k = 0; k < w.n; k++) m[k] = mean ? w.get(mean + i + k * VL) : (vec){};
         for (int64_t p = first; p < last;) {
           vec sum[w.n] = {}, sum_y[w.n] = {};
-          for (const int64_t until = std::min(p + STRETCH, last); p < until; p++) {
+          const int64_t image = g.shared_by > 1 ? p / g.shared_by : p;  // of one pixel, where each has its own
+          const int64_t until = std::min({p + STRETCH, last, g.shared_by > 1 ? (image + 1) * g.shared_by : last});
+          const int64_t step = g.shared_by > 1 ? 0 : g.step;
+          for (const float* at = g.g + image * g.step + i; p < until; p++, at += step) {
             const float* y = g.of.x + p * g.of.step + i;
             for (int k = 0; k < w.n; k++) {
-              const vec v = line.read(w, k, g.g + p * g.step + i, y);
+              const vec v = line.read(w, k, at, y);
               sum[k] += v;
               if (mean) sum_y[k] += v * (w.get(y + k * VL) - m[k]);
             }

@@ -47,7 +47,7 @@ static void conv_backward(const Geometry& g, const GradSource& grads, const Sour
 extern const KernelTable table;
 const KernelTable table = {
     TT_NAME, conv_forward, conv_input_grad, conv_weight_grad, conv_backward, apply,       apply_grad,
-    moments, grad_sums,    max_pool,        max_pool_grad,    mean_pixels, spread_pixels,
+    moments, grad_sums,    max_pool,        max_pool_grad,    mean_pixels,
 };
 
 }  // namespace TT_ISA

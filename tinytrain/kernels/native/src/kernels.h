@@ -35,6 +35,7 @@ struct GradSource {
   const float* alpha = nullptr;
   const float* beta = nullptr;
   const float* gamma = nullptr;
+  int64_t shared_by = 1;  // pixels for which one gradient in memory stands: 1, or all of an image
   bool plain() const { return !alpha && of.act.kind == ACT_NONE; }
 };
 
@@ -95,8 +96,6 @@ struct KernelTable {
   void (*max_pool)(const PoolGeometry&, const Source& x, float* y, uint8_t* winners);
   void (*max_pool_grad)(const PoolGeometry&, const float* g, int64_t step, const uint8_t* winners, float* grad);
   void (*mean_pixels)(int64_t n, int64_t pixels, int64_t c, const Source& x, float* y);
-  // The gradient of that: each image's share for every one of its pixels.
-  void (*spread_pixels)(int64_t n, int64_t pixels, int64_t c, const float* g, int64_t step, float* grad);
 };
 
 }  // namespace tinytrain

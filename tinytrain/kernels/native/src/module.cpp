@@ -168,16 +168,17 @@ void interleave(const char* row, npy_intp apart, npy_intp next, int64_t count, i
     for (int64_t p = 0; p < count; p++) std::memcpy(to + p * c + i, row + i * apart + p * next, sizeof(float));
 }
 
-// Pixels of an (n, c, *size) array with at most two spatial axes, channels-last; copied where memory lies otherwise.
+// Pixels of an (n, c, *size) array with at most two spatial axes, channels-last; copied where memory lies otherwise. Where
+// `may_share` says so the pixels of an image may share one place.
 struct Images {
-  int64_t n = 1, c = 1, h = 1, w = 1, step = 0;
+  int64_t n = 1, c = 1, h = 1, w = 1, step = 0, shared_by = 1;
   float* x = nullptr;
   int ndim = 0;
   Ref copy;
 
   int64_t pixels() const { return n * h * w; }
 
-  explicit Images(PyObject* object) {
+  explicit Images(PyObject* object, bool may_share = false) {
     PyArrayObject* array = as_array(object);
     ndim = PyArray_NDIM(array);
     if (ndim < 2 || ndim > 4) fail(PyExc_ValueError, "expected an array (n, c), (n, c, w) or (n, c, h, w)");
@@ -192,6 +193,11 @@ struct Images {
                      (n <= 1 || sn == h * w * pitch);
     if (lies_well) {
       step = pitch / 4;
+      return;
+    }
+    const bool shares = h * w > 1 && (h == 1 || sh == 0) && (w == 1 || sw == 0);
+    if (may_share && shares && (c <= 1 || sc == 4) && (n <= 1 || (sn >= c * 4 && sn % 4 == 0))) {
+      step = n > 1 ? sn / 4 : c, shared_by = h * w;
       return;
     }
     npy_intp new_shape[4] = {n, c, h, w};
@@ -243,8 +249,8 @@ struct Gradients {
   Images images;
   std::optional<Images> y;
   GradSource source;
-  explicit Gradients(PyObject* object) : images(PyTuple_Check(object) ? PyTuple_GET_ITEM(object, 0) : object) {
-    source.g = images.x, source.step = images.step;
+  explicit Gradients(PyObject* object) : images(PyTuple_Check(object) ? PyTuple_GET_ITEM(object, 0) : object, true) {
+    source.g = images.x, source.step = images.step, source.shared_by = images.shared_by;
     if (!PyTuple_Check(object)) return;
     if (PyTuple_GET_SIZE(object) != 10) fail(PyExc_ValueError, "expected (g, y, scale, ... , alpha, beta, gamma)");
     y.emplace(PyTuple_GET_ITEM(object, 1));
@@ -621,17 +627,21 @@ Ref mean_pixels(Arguments a) {
   return y;
 }
 
-// spread_pixels(g, h, w) -> the gradient of `mean_pixels`
+// spread_pixels(g, h, w) -> the gradient of `mean_pixels`, read-only: the pixels of an image share one place
 Ref spread_pixels(Arguments a) {
   Images g(a[0]);
   const int64_t h = integer(a[1]), w = integer(a[2]);
-  npy_intp shape[4];
+  npy_intp shape[4], strides[4];
+  sizes(g.ndim, shape, g.n, g.c, 1, 1);
+  Ref shares = new_array(g.ndim, shape, true);
+  const float share = 1.0f / (float)(h * w);
+  for (int64_t image = 0; image < g.n; image++)
+    for (int64_t i = 0; i < g.c; i++) data(shares)[image * g.c + i] = g.x[image * g.step + i] * share;
   sizes(g.ndim, shape, g.n, g.c, h, w);
-  Ref grad = new_array(g.ndim, shape, true);
-  {
-    WithoutLock unlocked;
-    kernels.spread_pixels(g.n, h * w, g.c, g.x, g.step, data(grad));
-  }
+  sizes(g.ndim, strides, g.c * sizeof(float), sizeof(float), 0, 0);
+  Ref grad(PyArray_NewFromDescr(&PyArray_Type, PyArray_DescrFromType(NPY_FLOAT), g.ndim, shape, strides, data(shares),
+                                NPY_ARRAY_ALIGNED, nullptr));
+  if (PyArray_SetBaseObject((PyArrayObject*)grad.object, shares.release()) < 0) throw PythonError();
   return grad;
 }
 

@@ -91,14 +91,4 @@ static void mean_pixels(int64_t n, int64_t pixels, int64_t c, const Source& x, f
   });
 }
 
-static void spread_pixels(int64_t n, int64_t pixels, int64_t c, const float* g, int64_t step, float* grad) {
-  const float share = 1.0f / (float)pixels;
-  parallel_if_worth(n * pixels * c, n, [&](int64_t image) {
-    by_vectors<1>(c, [&](auto part, int64_t i) {
-      const vec value = part.get(g + image * step + i) * share;
-      for (int64_t p = image * pixels; p < (image + 1) * pixels; p++) part.put(grad + p * c + i, value);
-    });
-  });
-}
-
 }  // namespace TT_ISA

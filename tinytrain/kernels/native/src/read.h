@@ -153,6 +153,18 @@ struct GradLine {
 // As `read_pixels`, for a gradient.
 static void read_grads(const GradSource& s, int64_t first, int64_t count, int64_t c, float* to, int64_t pitch,
                        int64_t apart = VL) {
+  if (s.shared_by > 1) {
+    for (int64_t done = 0; done < count;) {
+      const int64_t pixel = first + done, image = pixel / s.shared_by;
+      const int64_t together = std::min(count - done, (image + 1) * s.shared_by - pixel);
+      GradSource one = s;
+      one.g += image * s.step, one.step = 0, one.shared_by = 1;
+      one.of.x += pixel * s.of.step;
+      read_grads(one, 0, together, c, to + done * pitch, pitch, apart);
+      done += together;
+    }
+    return;
+  }
   if (s.plain()) {
     Source plain;
     plain.x = s.g, plain.step = s.step;

@@ -130,7 +130,8 @@ struct Placed {
 };
 
 // Transforms the windows of some rows of tiles. Columns first, for all tiles of a row together: windows overlap, and what is
-// read and activated once serves two of them. `reader(part, channel)` gives what reads a vector of channels of any pixel.
+// read and activated once serves two of them. `reader(part, channel, image)` gives what reads a vector of channels of any
+// pixel of an image.
 template <class T, class Reader>
 static void transform_windows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, Reader&& reader, float* to,
                               const Planes& planes) {
@@ -142,7 +143,7 @@ static void transform_windows(const TileRows& rows, int64_t first, int64_t last,
     const int64_t from_column = std::clamp<int64_t>(at.before_w, 0, columns);
     const int64_t until_column = std::clamp<int64_t>(at.before_w + at.w, from_column, columns);
     by_vectors<1>(at.channels, [&](auto part, int64_t channel) {
-      const auto read = reader(part, channel);
+      const auto read = reader(part, channel, rows.image(row));
       auto turn = [&](int64_t column, auto&& value) __attribute__((always_inline)) {
         vec d[T::FROM], turned[T::TO];
 #pragma GCC unroll 6
@@ -184,7 +185,7 @@ static void transform_rows(const TileRows& rows, int64_t first, int64_t last, co
                            const Planes& planes) {
   with_kind(s.act.kind, [&](auto kind) {
     const vec low = fill(s.act.low), high = fill(s.act.high);
-    auto reader = [&](auto part, int64_t i) {
+    auto reader = [&](auto part, int64_t i, int64_t) {
       const Line<1> line(part, s.scale, s.shift, i);
       return [=, x = s.x + i, step = s.step](int64_t pixel) __attribute__((always_inline)) {
         return activate<kind.value>(line(0, part.get(x + pixel * step)), low, high);
@@ -198,9 +199,11 @@ template <class T>
 static void transform_rows(const TileRows& rows, int64_t first, int64_t last, const Placed& at, const GradSource& s,
                            float* to, const Planes& planes) {
   with_kind(s.of.act.kind, [&](auto kind) {
-    auto reader = [&](auto part, int64_t i) {
+    const bool shares = s.shared_by > 1;
+    auto reader = [&](auto part, int64_t i, int64_t image) {
       const GradLine<kind.value, 1> line(part, s, i);
-      return [=, g = s.g + i, y = s.of.x + i, step = s.step, y_step = s.of.step](int64_t pixel) __attribute__((always_inline)) {
+      const float* g = s.g + (shares ? image * s.step : 0) + i;
+      return [=, y = s.of.x + i, step = shares ? 0 : s.step, y_step = s.of.step](int64_t pixel) __attribute__((always_inline)) {
         return line.read(part, 0, g + pixel * step, y + pixel * y_step);
       };
     };
