@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -258,6 +260,142 @@ def test_options_that_are_equal_and_not_allowed_are_refused():
     assert list(row(x).shape) == [1, 4, 2, 2]
 
 
+def trained(row, x, run):
+    """Return what a copy of a row gives for `x`, the gradients and statistics after it, in the second of two steps."""
+    row, x = copy.deepcopy(row), x.clone().requires_grad_(x.requires_grad)
+    for _ in range(2):  # the first call of an operation checks its arguments
+        row.zero_grad()
+        x.grad = None
+        result = run(row, x)
+        weights = tt.arange(result.numel(), device=x.device).reshape(result.shape).sin()
+        (result * weights).sum().backward()
+    gradients = [each.grad for each in (x, *row.parameters()) if each.grad is not None]
+    return [result, *gradients, *row.buffers()]
+
+
+def frozen(layer):
+    return layer.requires_grad_(False)
+
+
+def tied():
+    layer, both = nn.Conv2d(3, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3)
+    return [layer, both, nn.ReLU(), layer, both]
+
+
+TRAINED = {
+    "every activation": lambda: [
+        *(nn.Conv2d(3, 20, 3, padding=1, bias=False), nn.BatchNorm2d(20), nn.ReLU()),
+        *(nn.Conv2d(20, 9, 1, bias=False), nn.BatchNorm2d(9), nn.ReLU6(inplace=True)),
+        *(nn.Conv2d(9, 9, 3, bias=False, groups=9), nn.BatchNorm2d(9, momentum=0.5), nn.Hardswish()),
+        *(nn.Conv2d(9, 4, 3, 2, bias=False), nn.BatchNorm2d(4, eps=0.1), nn.LeakyReLU(0.2)),
+        *(nn.Conv2d(4, 5, 2, padding="same", bias=False), nn.BatchNorm2d(5), nn.Sigmoid()),
+    ],
+    "norms of other kinds": lambda: [
+        *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8, affine=False), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8, track_running_stats=False), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8, bias=False), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8, momentum=None), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), norm(8).eval(), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), nn.InstanceNorm2d(8), nn.ReLU()),
+    ],
+    "a bias, padding of another kind": lambda: [
+        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect", bias=False), nn.BatchNorm2d(8)),
+    ],
+    "some that learn nothing": lambda: [
+        *(frozen(nn.Conv2d(3, 8, 3, bias=False)), frozen(nn.BatchNorm2d(8)), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 1, bias=False), frozen(nn.BatchNorm2d(8)), nn.ReLU()),
+        *(frozen(nn.Conv2d(8, 8, 1, bias=False)), nn.BatchNorm2d(8), nn.ReLU()),
+    ],
+    "one layer in two places": tied,
+    "a single pair": lambda: [nn.Conv2d(3, 8, 1, bias=False), nn.BatchNorm2d(8)],
+}
+
+
+@pytest.mark.parametrize("wants", [True, False], ids=["with an input gradient", "without"])
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_row_learns_what_its_layers_learn(kind, wants):
+    tt.manual_seed(0)
+    row, x = nn.Sequential(*TRAINED[kind]()), tt.randn(4, 3, 13, 12).requires_grad_(wants)
+    for found, expected in zip(trained(row, x, lambda row, x: row(x)), trained(row, x, one_by_one), strict=True):
+        assert_same(found, expected)
+
+
+@pytest.fixture
+def learning():
+    tt.manual_seed(1)
+    row = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 4, 1))
+    row(tt.randn(2, 3, 12, 12))
+    return row
+
+
+def test_a_convolution_and_its_norm_are_one_operation(learning, x):
+    first = learning(x).grad_fn.next_functions[0][0]
+    assert first.name() == "ReluBackward0"
+    leaf = "torch::autograd::AccumulateGrad"
+    assert [each and each.name() for each, _ in first.next_functions] == [None, leaf, leaf, leaf]
+    assert learning[:2](x).grad_fn.name() == "NativeBatchNormBackward0"
+
+
+def test_hooks_in_a_row_that_learns_see_and_replace_what_passes(learning, x):
+    conv, norm, relu, last = learning
+    expected = last(F.relu(norm(conv(x))) * 2)
+    seen = []
+    handles = [
+        conv.register_forward_hook(lambda module, args, output: seen.append(output)),
+        relu.register_forward_hook(lambda module, args, output: output * 2),
+    ]
+    assert_same(learning(x), expected)
+    (passed,) = seen
+    assert_same(passed, F.conv2d(x, conv.weight))
+    handles[0].remove()
+    assert_same(learning(x), expected)
+
+
+def test_a_forward_that_is_put_over_a_layer_that_learns_is_called(learning, x, monkeypatch):
+    conv, norm, relu, last = learning
+    relu.forward = lambda input: input * 0
+    assert_same(learning(x), last(tt.zeros(2, 8, 10, 10)))
+    del relu.forward
+    normal = norm(conv(x))
+    for kind, expected in (
+        (nn.ReLU, last(normal + 1)),
+        (nn.BatchNorm2d, last(F.relu(conv(x) + 1))),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "forward", lambda self, input: input + 1, raising=False)
+            assert_same(learning(x), expected)
+
+
+def test_weights_that_somebody_computes_learn_in_a_row(learning, x):
+    for layer, name in ((learning[0], "weight"), (learning[1], "weight"), (learning[1], "bias")):
+        parameter = getattr(layer, name)
+        delattr(layer, name)
+        setattr(layer, name, parameter * 3)
+        assert_same(learning(x), one_by_one(learning, x))
+
+
+def test_what_a_row_reads_later_may_not_change(learning, x):
+    for change in (lambda result: learning[0].weight, lambda result: learning[1].weight, lambda result: result):
+        result = learning[:3](x)
+        with tt.no_grad():
+            change(result).mul_(2)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation: ReluBackward0"):
+            result.sum().backward()
+
+
+def test_errors_of_a_row_that_learns_are_those_of_its_layers(learning, x):
+    with pytest.raises(RuntimeError, match="with 2 channels"):
+        learning(x[:, :2])
+    with pytest.raises(RuntimeError, match="should contain 8 elements"):
+        nn.Sequential(learning[0], nn.BatchNorm2d(5))(x)
+    one_pixel = nn.Sequential(nn.Conv2d(3, 8, 12, bias=False), nn.BatchNorm2d(8))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            one_pixel(x[:1])
+    assert int(one_pixel[1].num_batches_tracked) == 2  # counted before it is refused, as by PyTorch
+
+
 def test_a_row_on_any_device(device):
     tt.manual_seed(0)
     row = nn.Sequential(*ROWS["to logits"]()).to(device).eval()
@@ -266,3 +404,11 @@ def test_a_row_on_any_device(device):
     with tt.no_grad():
         for _ in range(2):
             np.testing.assert_allclose(row(x).cpu().numpy(), expected.detach().cpu().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_a_row_learns_on_any_device(device):
+    tt.manual_seed(0)
+    row = nn.Sequential(*TRAINED["every activation"]()).to(device)
+    x = tt.randn(4, 3, 13, 12, device=device).requires_grad_()
+    for found, expected in zip(trained(row, x, lambda row, x: row(x)), trained(row, x, one_by_one), strict=True):
+        np.testing.assert_allclose(found.detach().cpu().numpy(), expected.detach().cpu().numpy(), rtol=1e-5, atol=1e-6)

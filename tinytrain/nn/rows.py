@@ -1,17 +1,19 @@
 """Modules in a row: `Sequential` calls one after the other, `ModuleList` holds them.
 
 Where nothing is recorded, layers in a row hand on bare values: a tensor between two layers would be seen by nobody, and
-making and checking it costs small layers more time than computing.
+making and checking it costs small layers more time than computing. Where it is, a convolution is recorded together with
+the normalisation and the activation behind it.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
 from tinytrain.nn.module import Module
+from tinytrain.nn.normalized_convolution import passed_together
 from tinytrain.ops.autocasting import is_any_autocast_enabled
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor, wrap
@@ -23,10 +25,12 @@ RowT = TypeVar("RowT", bound="_Row")
 
 def in_row(input: Any, *modules: Module) -> Any:
     """Return what the last module makes of `input` after all before it."""
-    if is_grad_enabled() or is_any_autocast_enabled():
+    if is_any_autocast_enabled():
         for module in modules:
             input = module(input)
         return input
+    if is_grad_enabled():
+        return _recorded(modules, input)
     result, is_private = _passed_on(modules, input, False)
     return wrap(result) if is_private else result
 
@@ -53,6 +57,15 @@ def _passed_on(modules: Iterable[Module], x: Any, is_private: bool) -> tuple[Any
         else:
             x, is_private = y, True
     return x, is_private
+
+
+def _recorded(modules: Sequence[Module], x: Any) -> Any:
+    """Return the same where it is recorded; a convolution and what normalises its result are one operation."""
+    at = 0
+    while at < len(modules):
+        together = passed_together(modules, at, x)
+        x, at = (modules[at](x), at + 1) if together is None else together
+    return x
 
 
 _usual_call = Module.__call__

@@ -142,10 +142,20 @@ def _convolve(
 def convolved(x: Array | Pending, weight: Tensor, bias: Tensor | None, options: Options) -> Array | None:
     """Return the values of `conv2d` of a batch's; None where such operands have not passed its checks before."""
     w, b = weight.array, None if bias is None else bias.array
-    arguments = _checked.get(_key_of("conv2d", x, w, b, options))
-    if arguments is None or x.ndim != 4 or w.itemsize == 2:
+    arguments = arguments_known("conv2d", x, w, b, options)
+    if arguments is None or x.ndim != 4:
         return None
     return kernel("conv_forward", x)(x, w, *arguments, b)
+
+
+def arguments_known(
+    name: str, x: Array | Pending, w: Array, b: Array | None, options: Options
+) -> tuple[Any, ...] | None:
+    """Return `(strides, padding pairs, dilations, groups)` where a convolution of such operands has passed all checks.
+
+    None also where its kernel set would compute it in another type.
+    """
+    return None if w.itemsize == 2 else _checked.get(_key_of(name, x, w, b, options))
 
 
 _wide_convolve = rounds_once(_convolve)

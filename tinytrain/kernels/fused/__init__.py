@@ -20,6 +20,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         convolution.conv_bias_grad,
         convolution.conv_with_moments,
         convolution.conv_gradients,
+        normalization.convolve_and_normalize,
         normalization.normalize_batch,
         normalization.normalize_by,
         normalization.batch_norm_gradients,

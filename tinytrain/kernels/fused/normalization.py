@@ -7,12 +7,14 @@ from typing import Any
 from tinytrain.device import Array
 from tinytrain.kernels.fused.activations import NONE, Activation, lies_channels_last
 from tinytrain.kernels.fused.backends import primitives
+from tinytrain.kernels.fused.convolution import conv_gradients, conv_with_moments
 from tinytrain.kernels.fused.gradients import (
     NO_ACTIVATION,
     NO_NORM,
     ActivationGradient,
     ConvolutionGradient,
     NormGradient,
+    through_activation,
 )
 from tinytrain.pending import settled
 
@@ -49,6 +51,100 @@ def normalize_batch(
     count = x.size // x.shape[1]
     scale, shift, rstd = backend.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
     return Activation(x, scale, shift), x, mean, rstd
+
+
+class NormalizedConvolution:
+    """A convolution, the normalisation of its result and an activation, as they were computed.
+
+    Args:
+        x: the input, perhaps pending.
+        w: the weight.
+        arguments: strides, padding pairs, dilations and groups.
+        y: the convolution's result.
+        mean, rstd: what it was normalised with.
+        scale: of the normalisation, or None for 1.
+        has_shift: whether the normalisation has a shift.
+        result: the pending result of all.
+    """
+
+    __slots__ = ("arguments", "has_shift", "mean", "result", "rstd", "scale", "w", "x", "y")
+
+    def __init__(
+        self,
+        x: Any,
+        w: Array,
+        arguments: tuple[Any, ...],
+        y: Array,
+        mean: Array,
+        rstd: Array,
+        scale: Array | None,
+        has_shift: bool,
+        result: Activation,
+    ):
+        self.x, self.w, self.arguments = x, w, arguments
+        self.y, self.mean, self.rstd = y, mean, rstd
+        self.scale, self.has_shift, self.result = scale, has_shift, result
+
+    def gradients(self, g: Any, needs: tuple[bool, ...]) -> list[Any]:
+        """Return the gradients of input, weight, scale and shift, those that are there.
+
+        Args:
+            g: gradient of the result, perhaps pending.
+            needs: whether each is wanted.
+        """
+        if self.result.kind != NONE:
+            g = through_activation(g, self.result)
+        g, grad_scale, grad_shift = batch_norm_gradients(g, self.y, self.mean, self.rstd, self.scale, True)
+        stride, padding, dilation, groups = self.arguments
+        gradients = [*conv_gradients(g, self.x, self.w, stride, padding, dilation, groups, needs)]
+        if self.scale is not None:
+            gradients.append(grad_scale)
+        if self.has_shift:
+            gradients.append(grad_shift)
+        return gradients
+
+
+def convolve_and_normalize(
+    x: Any,
+    w: Array,
+    arguments: tuple[Any, ...],
+    running_mean: Array | None,
+    running_var: Array | None,
+    scale: Array | None,
+    shift: Array | None,
+    momentum: float,
+    eps: float,
+    kind: int,
+    low: float,
+    high: float,
+) -> NormalizedConvolution | None:
+    """Convolve `x` with `w`, normalise the result by its own statistics and activate it.
+
+    Args:
+        x: `(n, c, h, w)`, perhaps pending.
+        w: `(o, c / groups, kh, kw)`.
+        arguments: strides, padding pairs, dilations and groups.
+        running_mean, running_var: `(o,)`, changed in place, or None.
+        scale, shift: `(o,)`, or None for 1 and 0.
+        momentum: the share of the new statistics.
+        eps: added to the variance.
+        kind, low, high: the activation, as of `Activation`.
+
+    Returns:
+        What was computed; None, and nothing has changed, where a vector is not of `o` float32 or a channel of the
+        result has not two values.
+    """
+    backend = primitives(w)
+    if not backend.are_vectors(w.shape[0], running_mean, running_var, scale, shift):
+        return None
+    y, moments = conv_with_moments(x, w, *arguments)
+    if moments is None or y.size == y.shape[1]:
+        return None
+    mean, m2 = moments
+    count = y.size // y.shape[1]
+    a, b, rstd = backend.batch_norm_prepare(mean, m2, count, scale, shift, eps, running_mean, running_var, momentum)
+    result = Activation(y, a, b, None, kind, low, high)
+    return NormalizedConvolution(x, w, arguments, y, mean, rstd, scale, shift is not None, result)
 
 
 def normalize_by(
