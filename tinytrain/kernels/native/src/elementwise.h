@@ -54,14 +54,15 @@ static void grad_sums(int64_t pixels, int64_t c, const GradSource& g, const floa
     with_kind(g.of.act.kind, [&](auto kind) {
       by_vectors<2>(c, [&](auto w, int64_t i) {
         const GradLine<kind.value, w.n> line(w, g, i);
+        const bool shares = g.shared_by > 1;
+        const int64_t step = shares ? 0 : g.step;
         vec m[w.n], total[w.n] = {}, total_y[w.n] = {};
         for (int k = 0; k < w.n; k++) m[k] = mean ? w.get(mean + i + k * VL) : (vec){};
         for (int64_t p = first; p < last;) {
           vec sum[w.n] = {}, sum_y[w.n] = {};
-          const int64_t image = g.shared_by > 1 ? p / g.shared_by : p;  // of one pixel, where each has its own
-          const int64_t until = std::min({p + STRETCH, last, g.shared_by > 1 ? (image + 1) * g.shared_by : last});
-          const int64_t step = g.shared_by > 1 ? 0 : g.step;
-          for (const float* at = g.g + image * g.step + i; p < until; p++, at += step) {
+          const int64_t row = p / g.shared_by;  // of the gradients
+          const int64_t until = std::min(std::min(p + STRETCH, last), shares ? (row + 1) * g.shared_by : last);
+          for (const float* at = g.g + row * g.step + i; p < until; p++, at += step) {
             const float* y = g.of.x + p * g.of.step + i;
             for (int k = 0; k < w.n; k++) {
               const vec v = line.read(w, k, at, y);
