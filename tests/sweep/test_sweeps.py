@@ -176,6 +176,20 @@ def test_a_search_by_scores_makes_as_many_trials_as_asked_for(tmp_path, capsys):
     assert len(sweep(tmp_path, *arguments, capsys=capsys)["trials"]) == 3
 
 
+def test_a_search_by_scores_repeats_itself(tmp_path, capsys):
+    arguments = [*SMALL, "train.epochs=1", "train.optimizer.lr=0.001..0.3:log", "--search", "tpe", "--trials", "3"]
+    first, again, other = (
+        {trial["number"]: trial["point"]["train.optimizer.lr"] for trial in found["trials"]}
+        for found in (
+            sweep(tmp_path / "first", *arguments, capsys=capsys),
+            sweep(tmp_path / "again", *arguments, capsys=capsys),
+            sweep(tmp_path / "other", *arguments, "seed=1", capsys=capsys),
+        )
+    )
+    assert first == again
+    assert len({*first.values(), *other.values()}) == 6
+
+
 def test_a_run_that_diverges_is_a_failed_trial_and_the_rest_go_on(tmp_path, capsys):
     found = sweep(tmp_path, *SMALL, "train.epochs=1", "train.optimizer.lr=1e18,0.1", "model.norm=none", capsys=capsys)
     assert {trial["number"]: trial["state"] for trial in found["trials"]} == {0: "failed", 1: "complete"}

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinytrain.config.origins import flow
 from tinytrain.config.runs import read_document
 from tinytrain.errors import StorageError, UsageError
@@ -91,7 +93,7 @@ class SweepStudy:
                 storage=self._storage,
                 load_if_exists=True,
                 direction="maximize" if higher_is_better else "minimize",
-                sampler=self._sampler(),
+                sampler=self._sampler(0),
                 pruner=self._optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
                 if plan.prune
                 else self._optuna.pruners.NopPruner(),
@@ -163,9 +165,11 @@ class SweepStudy:
                         remedy="Name another folder with --sweep-dir, or give the same command to go on",
                     )
 
-    def _sampler(self) -> Any:
-        samplers, seed = self._optuna.samplers, self.plan.seeds[0]
-        return samplers.TPESampler(seed=None) if self.plan.search == "tpe" else samplers.RandomSampler(seed=seed)
+    def _sampler(self, number: int) -> Any:
+        """Return what chooses a trial's point: by seed and number, in a search by scores by those too."""
+        samplers = self._optuna.samplers
+        seed = int(np.random.default_rng([self.plan.seeds[0], number]).integers(2**31))
+        return samplers.TPESampler(seed=seed) if self.plan.search == "tpe" else samplers.RandomSampler(seed=seed)
 
     def _enqueue_points(self) -> None:
         known = {trial.user_attrs.get("point") for trial in self.study.get_trials(deepcopy=False)}
@@ -188,11 +192,13 @@ class SweepStudy:
                 if self._storage.get_trial(frozen._trial_id).state != states.RUNNING:
                     lock.release()  # its process came to the end of it since we looked
                     continue
+                self.study.sampler = self._sampler(frozen.number)
                 trial = self._optuna.trial.Trial(self.study, frozen._trial_id)
                 return Claim(trial, self._suggest(trial), self.run_folder(trial.number), True), lock
         is_waiting = any(frozen.state == states.WAITING for frozen in trials)
         if not is_waiting and (self.plan.search != "tpe" or len(trials) >= (self.plan.trials or 0)):
             return None, None
+        self.study.sampler = self._sampler(len(trials))
         trial = self.study.ask()
         lock = _file_lock(self.folder / "trials" / f"{trial.number:04d}.lock")
         lock.acquire(timeout=PATIENCE)
