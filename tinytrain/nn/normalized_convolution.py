@@ -75,6 +75,9 @@ def passed_together(modules: Sequence[Module], at: int, input: Any) -> tuple[Ten
 def _is_usual(module: Module) -> bool:
     """Whether calling a module is calling the `forward` of its class, and nothing else."""
     kind: Any = type(module)
-    if module._hooks or "forward" in module.__dict__:
-        return False
-    return kind.__call__ is _CALL and kind.forward is _FORWARDS[kind]
+    return calls_forward_alone(module) and kind.forward is _FORWARDS[kind] and "forward" not in module.__dict__
+
+
+def calls_forward_alone(module: Module) -> bool:
+    """Whether calling a module is calling its `forward`, with nobody looking."""
+    return not module._hooks and type(module).__call__ is _CALL

@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from tinytrain.nn.module import Module
-from tinytrain.nn.normalized_convolution import passed_together
+from tinytrain.nn.normalized_convolution import calls_forward_alone, passed_together
 from tinytrain.ops.autocasting import is_any_autocast_enabled
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor, wrap
@@ -45,7 +45,7 @@ def _passed_on(modules: Iterable[Module], x: Any, is_private: bool) -> tuple[Any
     """
     for module in modules:
         forward, y = module.forward, None
-        if not module._hooks and type(module).__call__ is _usual_call:
+        if calls_forward_alone(module):
             if getattr(forward, "__func__", None) is Sequential.forward:
                 x, is_private = _passed_on(module, x, is_private)
                 continue
@@ -66,9 +66,6 @@ def _recorded(modules: Sequence[Module], x: Any) -> Any:
         together = passed_together(modules, at, x)
         x, at = (modules[at](x), at + 1) if together is None else together
     return x
-
-
-_usual_call = Module.__call__
 
 
 class _Row(Module):

@@ -93,7 +93,6 @@ class SweepStudy:
                 storage=self._storage,
                 load_if_exists=True,
                 direction="maximize" if higher_is_better else "minimize",
-                sampler=self._sampler(0),
                 pruner=self._optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1)
                 if plan.prune
                 else self._optuna.pruners.NopPruner(),
@@ -166,7 +165,7 @@ class SweepStudy:
                     )
 
     def _sampler(self, number: int) -> Any:
-        """Return what chooses a trial's point: by seed and number, in a search by scores by those too."""
+        """Return what chooses a trial's point: seed and number decide, in a search by scores the scores too."""
         samplers = self._optuna.samplers
         seed = int(np.random.default_rng([self.plan.seeds[0], number]).integers(2**31))
         return samplers.TPESampler(seed=seed) if self.plan.search == "tpe" else samplers.RandomSampler(seed=seed)

@@ -47,10 +47,29 @@ def normalize_batch(
     if not _fits(x, backend, running_mean, running_var, w, b):
         return None
     x = _laid_out(x, backend)
-    mean, m2 = backend.moments(x) if moments is None else moments
+    moments = backend.moments(x) if moments is None else moments
+    result, mean, rstd = _by_moments(x, moments, w, b, eps, running_mean, running_var, momentum)
+    return result, x, mean, rstd
+
+
+def _by_moments(
+    x: Array,
+    moments: tuple[Array, Array],
+    w: Array | None,
+    b: Array | None,
+    eps: float,
+    running_mean: Array | None,
+    running_var: Array | None,
+    momentum: float,
+    *activation: Any,
+) -> tuple[Activation, Array, Array]:
+    """Return `x` normalised and activated, pending, with its mean and the reciprocal of its standard deviation."""
+    mean, m2 = moments
     count = x.size // x.shape[1]
-    scale, shift, rstd = backend.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
-    return Activation(x, scale, shift), x, mean, rstd
+    scale, shift, rstd = primitives(x).batch_norm_prepare(
+        mean, m2, count, w, b, eps, running_mean, running_var, momentum
+    )
+    return Activation(x, scale, shift, None, *activation), mean, rstd
 
 
 class NormalizedConvolution:
@@ -134,16 +153,14 @@ def convolve_and_normalize(
         What was computed; None, and nothing has changed, where a vector is not of `o` float32 or a channel of the
         result has not two values.
     """
-    backend = primitives(w)
-    if not backend.are_vectors(w.shape[0], running_mean, running_var, scale, shift):
+    if not primitives(w).are_vectors(w.shape[0], running_mean, running_var, scale, shift):
         return None
     y, moments = conv_with_moments(x, w, *arguments)
     if moments is None or y.size == y.shape[1]:
         return None
-    mean, m2 = moments
-    count = y.size // y.shape[1]
-    a, b, rstd = backend.batch_norm_prepare(mean, m2, count, scale, shift, eps, running_mean, running_var, momentum)
-    result = Activation(y, a, b, None, kind, low, high)
+    result, mean, rstd = _by_moments(
+        y, moments, scale, shift, eps, running_mean, running_var, momentum, kind, low, high
+    )
     return NormalizedConvolution(x, w, arguments, y, mean, rstd, scale, shift is not None, result)
 
 
