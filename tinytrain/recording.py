@@ -36,15 +36,19 @@ def record(
         takes_pending: whether the rules understand gradients that are not computed yet.
     """
     result = wrap(array)
-    if is_grad_enabled() and result._array.dtype.kind in FLOATS:
-        edges = tuple([each.edge() for each in inputs])
-        for edge in edges:
-            if edge is not None:
-                versions = [(each._storage, each._storage.version) for each in saved]
-                if saves_output:
-                    versions.append((result._storage, 0))
-                result._node = Node(name, edges, rules, versions, takes_pending)
-                break
+    if is_grad_enabled() and result.value.dtype.kind in FLOATS:
+        edges, is_wanted = [], False
+        for each in inputs:
+            edge = each.edge()
+            edges.append(edge)
+            is_wanted = is_wanted or edge is not None
+        if is_wanted:
+            versions = []
+            for each in saved:
+                versions.append((each._storage, each._storage.version))
+            if saves_output:
+                versions.append((result._storage, 0))
+            result._node = Node(name, edges, rules, versions, takes_pending)
     return result
 
 
@@ -93,7 +97,7 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
         refuse_unrecordable(target)
     is_private = not target._is_strided
     result = values(_old_values(target, is_private) if recording else target)
-    if result.value.shape != target._array.shape:
+    if result.value.shape != target.value.shape:
         raise RuntimeError(
             f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(result.shape)}"
         )
@@ -102,8 +106,8 @@ def rewrite(target: Tensor, values: Callable[[Tensor], Tensor]) -> Tensor:
             f"result type {result.dtype.name} can't be cast to the desired output type {target.dtype.name}"
         )
     if result is not target:
-        if is_private and not result._is_strided and result.value.dtype == target._array.dtype:
-            target._array = result.value  # nobody shares the old memory: the new takes its place
+        if is_private and not result._is_strided and result.value.dtype == target.value.dtype:
+            target.value = result.value  # nobody shares the old memory: the new takes its place
             touch(target)
         else:
             write(target, ..., result.array)
@@ -129,7 +133,7 @@ def become_view(target: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
         if name != "__weakref__":
             setattr(former, name, getattr(target, name))
     result = view(former)
-    target._array, target._is_strided = result._array, True
+    target.value, target._is_strided = result.value, True
     target._node, target._view = result._node, result._view
     target._storage.version += 1
     return target

@@ -81,7 +81,7 @@ class Node:
     def __init__(
         self,
         name: str,
-        edges: tuple[Node | None, ...],
+        edges: Sequence[Node | None],
         rules: tuple[Rule, ...] | JointRule | None,
         saved: list[tuple[Storage, int]] | tuple[tuple[Storage, int], ...] = (),
         takes_pending: bool = False,

@@ -65,7 +65,6 @@ class Tensor(TensorValues):
     __slots__ = (
         "__weakref__",
         "_accumulator",
-        "_array",
         "_grad",
         "_hooks",
         "_is_strided",
@@ -74,12 +73,14 @@ class Tensor(TensorValues):
         "_requires_grad",
         "_storage",
         "_view",
+        "value",
     )
 
     __array_priority__ = 1000
     __hash__ = object.__hash__
 
-    _array: Array | Pending
+    value: Array | Pending
+    """What the engine reads: the array, or what stands for it until it is computed."""
     _is_strided: bool
     _moments: tuple[Array, Array] | None
     _node: Node | None
@@ -134,15 +135,10 @@ class Tensor(TensorValues):
     @property
     def array(self) -> Array:
         """The values as a NumPy or CuPy array in whatever memory order; not to be written to."""
-        array = self._array
+        array = self.value
         if array.__class__ is not np.ndarray and isinstance(array, Pending):
-            array = self._array = array.settle()
+            array = self.value = array.settle()
         return array
-
-    @property
-    def value(self) -> Array | Pending:
-        """The array, or what stands for it until it is computed."""
-        return self._array
 
     @property
     def moments(self) -> tuple[Array, Array] | None:
@@ -156,7 +152,7 @@ class Tensor(TensorValues):
             if array.flags.c_contiguous:
                 self._storage.settle()
             else:
-                array = self._array = array_module(array).ascontiguousarray(array)
+                array = self.value = array_module(array).ascontiguousarray(array)
             self._is_strided = True
         return array
 
@@ -205,7 +201,7 @@ class Tensor(TensorValues):
             is_private = is_private and g.flags.c_contiguous
             self._grad = wrap(g if is_private else array_module(g).array(g, order="C"))
         else:
-            self._grad._array = self._grad.array + g
+            self._grad.value = self._grad.array + g
             self._grad._storage.version += 1
         if hooks is not None:
             for hook in list(hooks.get("accumulated", {}).values()):
@@ -230,59 +226,59 @@ class Tensor(TensorValues):
     @property
     def shape(self) -> Size:
         """The sizes of the dimensions."""
-        return Size(self._array.shape)
+        return Size(self.value.shape)
 
     def size(self, dim: int | None = None) -> Any:
         """Return the shape, or the size of one dimension."""
         if dim is None:
             return self.shape
-        if not -self._array.ndim <= dim < self._array.ndim:
+        if not -self.value.ndim <= dim < self.value.ndim:
             raise IndexError(
                 "Dimension out of range (expected to be in range of "
-                f"[{-max(self._array.ndim, 1)}, {max(self._array.ndim, 1) - 1}], but got {dim})"
+                f"[{-max(self.value.ndim, 1)}, {max(self.value.ndim, 1) - 1}], but got {dim})"
             )
-        return self._array.shape[dim]
+        return self.value.shape[dim]
 
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return self._array.ndim
+        return self.value.ndim
 
     def dim(self) -> int:
         """Return the number of dimensions."""
-        return self._array.ndim
+        return self.value.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
         """Return the number of elements."""
-        return self._array.size
+        return self.value.size
 
     nelement = numel
 
     @property
     def dtype(self) -> dtypes.dtype:
         """The element type."""
-        return dtypes.from_numpy_dtype(self._array.dtype)
+        return dtypes.from_numpy_dtype(self.value.dtype)
 
     @property
     def itemsize(self) -> int:
         """Bytes per element."""
-        return self._array.itemsize
+        return self.value.itemsize
 
     def element_size(self) -> int:
         """Return the bytes per element."""
-        return self._array.itemsize
+        return self.value.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self._array.size * self._array.itemsize
+        return self.value.size * self.value.itemsize
 
     @property
     def device(self) -> device:
         """The device that the values lie on."""
-        array = self._array
+        array = self.value
         return array.device if isinstance(array, Pending) else device_of(array)
 
     @property
@@ -377,7 +373,7 @@ class Tensor(TensorValues):
         if value is not None:
             if not isinstance(value, Tensor):
                 raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(value).__name__}")
-            if value.array.shape != self._array.shape or value.dtype is not self.dtype:
+            if value.array.shape != self.value.shape or value.dtype is not self.dtype:
                 raise RuntimeError(
                     f"assigned grad has shape {list(value.shape)} and dtype {value.dtype.name}; "
                     f"the tensor has {list(self.shape)} and {self.dtype.name}"
@@ -434,7 +430,7 @@ class Tensor(TensorValues):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        self._array = value.strided_array()
+        self.value = value.strided_array()
         self._is_strided = True
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -541,7 +537,7 @@ def _initialise(tensor: Tensor, array: Array) -> Tensor:
     """Fill in the fields of a leaf around `array`."""
     if isinstance(array, np.generic):
         array = np.asarray(array)
-    tensor._array = array
+    tensor.value = array
     tensor._is_strided = False
     tensor._moments = None
     tensor._node = None

@@ -20,7 +20,7 @@ class TensorValues:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        _array: Any
+        value: Any
         requires_grad: Any
 
         @property
@@ -50,8 +50,8 @@ class TensorValues:
         Raises:
             RuntimeError: there is more than one, or none.
         """
-        if self._array.size != 1:
-            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
+        if self.value.size != 1:
+            raise RuntimeError(f"a Tensor with {self.value.size} elements cannot be converted to Scalar")
         return number_of(self.array)
 
     def tolist(self) -> Any:
@@ -96,8 +96,8 @@ class TensorValues:
         return bool(self)
 
     def __bool__(self) -> bool:
-        if self._array.size != 1:
-            how_many = "no values" if self._array.size == 0 else "more than one value"
+        if self.value.size != 1:
+            how_many = "no values" if self.value.size == 0 else "more than one value"
             raise RuntimeError(f"Boolean value of Tensor with {how_many} is ambiguous")
         return bool(number_of(self.array))
 
@@ -108,28 +108,28 @@ class TensorValues:
         return int(self.item())
 
     def __index__(self) -> int:
-        if self._array.dtype.kind in FLOATS or self._array.size != 1:
+        if self.value.dtype.kind in FLOATS or self.value.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
         return int(number_of(self.array))
 
     def __len__(self) -> int:
-        if self._array.ndim == 0:
+        if self.value.ndim == 0:
             raise TypeError("len() of a 0-d tensor")
-        return self._array.shape[0]
+        return self.value.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        if self._array.ndim == 0:
+        if self.value.ndim == 0:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))
 
     def __reversed__(self) -> Tensor:
-        return self.flip(() if self._array.ndim == 0 else (0,))
+        return self.flip(() if self.value.ndim == 0 else (0,))
 
     def __contains__(self, value: Any) -> bool:
         found = self.array == (value.array if isinstance(value, TensorValues) else value)
         return bool(number_of(found.any()))
 
     def __format__(self, spec: str) -> str:
-        if self._array.ndim == 0:
+        if self.value.ndim == 0:
             return format(number_of(self.array), spec)
         return object.__format__(self, spec)

@@ -138,7 +138,7 @@ def rounds_once(function: Function, *, promotes: bool = False) -> Function:
     def run(*args: Any, **kwargs: Any) -> Any:
         input = args[0] if args else kwargs.get(names[0])
         # The size first: asking for more takes a tenth of the time of a small op.
-        if not isinstance(input, Tensor) or input._array.itemsize != 2 or not dtypes.is_low(input.value.dtype):
+        if not isinstance(input, Tensor) or input.value.itemsize != 2 or not dtypes.is_low(input.value.dtype):
             return function(*args, **kwargs)
         if _given("inplace", names, args, kwargs):
             return function(*args, **kwargs)  # which rewrites the input by this op out of place

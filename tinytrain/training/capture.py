@@ -290,7 +290,7 @@ class _HostState:
     def restore(self, e: Experiment, meter: Meter) -> None:
         """Make it what it was."""
         for tensor, array in self._arrays:
-            tensor._array = array
+            tensor.value = array
             tensor.grad = None
         for storage, version in self._versions:
             storage.version = version
