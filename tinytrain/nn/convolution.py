@@ -201,9 +201,9 @@ class _Conv(_Convolution):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._pad_amounts(), mode=_PAD_MODES[self.padding_mode])
             padding = 0
-        return _CONVOLVE[self.num_spatial](
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
-        )
+        own = self._parameters
+        weight, bias = self._held(own, "weight"), self._held(own, "bias")
+        return _CONVOLVE[self.num_spatial](input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def _pad_amounts(self) -> list[int]:
         """Return pixels before and after each dimension, the last dimension first, as `F.pad` takes them."""

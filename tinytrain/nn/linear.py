@@ -72,7 +72,8 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return `input`, (..., in_features), as (..., out_features)."""
-        return F.linear(input, self.weight, self.bias)
+        own = self._parameters
+        return F.linear(input, self._held(own, "weight"), self._held(own, "bias"))
 
     def extra_repr(self) -> str:
         """Return the arguments."""

@@ -139,18 +139,20 @@ class _BatchNorm(_RunningNorm):
         """Return `input`, (n, c, ...), normalised."""
         self._check_input(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        mean, var = self.running_mean, self.running_var
+        own, statistics = self._parameters, self._buffers
+        mean, var = self._held(statistics, "running_mean"), self._held(statistics, "running_var")
         by_batch = self.training or mean is None
         if self.training:
             if not self.track_running_stats:
                 mean = var = None
             else:
-                count = self.num_batches_tracked
+                count = self._held(statistics, "num_batches_tracked")
                 if count is not None:
                     count_up(count)
                     if self.momentum is None:
                         momentum = 1.0 / float(count)
-        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
+        weight, bias = self._held(own, "weight"), self._held(own, "bias")
+        return F.batch_norm(input, mean, var, weight, bias, by_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

@@ -17,7 +17,7 @@ from tinytrain.kernels.fused.gradients import (
 )
 from tinytrain.kernels.reference import convolution as reference
 from tinytrain.kernels.reference.windows import Pairs
-from tinytrain.pending import settled
+from tinytrain.pending import Pending, settled
 
 Geometry = tuple[int, ...]
 
@@ -137,7 +137,9 @@ def _geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], gr
 
 def _input_source(x: Any, w: Array, where: Geometry) -> Any:
     """Return what the back end's forward reads of the input `x`."""
-    return source_of(x) if reads_pending(w, where, w.shape) else settled(x)
+    if not isinstance(x, Pending):
+        return x
+    return source_of(x) if reads_pending(w, where, w.shape) else x.settle()
 
 
 def _output_gradient(g: Any, w: Array, where: Geometry) -> Any:
