@@ -7,7 +7,6 @@ The sums are in `kernels`; here are PyTorch's arguments, their checks and the gr
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from tinytrain.device import Array
 from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.checked import Checked, written
 from tinytrain.ops.common import rounds_once, same_device, to_tuple
 from tinytrain.pending import Pending, settled
 from tinytrain.recording import record
@@ -161,9 +161,7 @@ def arguments_known(
 _wide_convolve = rounds_once(_convolve)
 """Convolutions of floats of 16 bits on the CPU, whose fast kernels are for float32."""
 
-_checked: dict[tuple[Any, ...] | None, tuple[Any, ...]] = {}
-"""Arguments that have passed all checks, by everything that the checks look at: checking costs more than looking up."""
-_MOST_CHECKED = 4096
+_checked = Checked()
 
 
 def _checked_arguments(
@@ -186,23 +184,18 @@ def _checked_arguments(
     if found is not None:
         return found
     arguments = _check_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
-    if key is not None:
-        if len(_checked) >= _MOST_CHECKED:
-            _checked.clear()
-        _checked[key] = arguments
-    return arguments
+    return _checked.keep(key, arguments)
 
 
 def _key_of(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> tuple[Any, ...] | None:
     """Return what decides whether the operands of a convolution fit together; None where that cannot be told."""
     if w.__class__ is not np.ndarray:
         return None  # one GPU is not another
-    try:
-        written = marshal.dumps(options, 2)  # where 1, 1.0 and True are not the same
-    except ValueError:  # none of Python's own numbers
+    given = written(options)
+    if given is None:
         return None
     place = x.device_array.__class__ if isinstance(x, Pending) else x.__class__
-    known = (name, written, place, x.shape, x.dtype, w.shape, w.dtype)
+    known = (name, given, place, x.shape, x.dtype, w.shape, w.dtype)
     return known if b is None else (*known, b.__class__, b.shape, b.dtype)
 
 

@@ -17,8 +17,9 @@ from tinytrain.kernels import kernel
 from tinytrain.kernels.reference.windows import axis_taps
 from tinytrain.ops.arithmetic import mul, pow
 from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.checked import Checked, written
 from tinytrain.ops.common import to_tuple
-from tinytrain.ops.windows import flat_indices, mean_over_windows, num_windows, pooling_window
+from tinytrain.ops.windows import Window, flat_indices, mean_over_windows, num_windows, pooling_window
 from tinytrain.recording import record
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor, wrap
@@ -234,12 +235,8 @@ def _max_pool(
     ceil_mode: bool,
     return_indices: bool,
 ) -> Any:
-    name = f"max_pool{num_axes}d"
-    window = pooling_window(name, num_axes, input, kernel_size, stride, padding, dilation)
-    if input.dtype.kind == 0:
-        raise NotImplementedError(f"{name} is not defined for bool tensors; convert them with .float()")
-    size = input.shape[-num_axes:]
-    out_size = num_windows(name, size, *window, ceil_mode)
+    window, out_size = _checked_windows(num_axes, input, kernel_size, stride, padding, dilation, ceil_mode)
+    size = input.value.shape[-num_axes:]
     is_batch = input.ndim == num_axes + 2
     x = input.value if is_batch else input.array[None]
     wants_grad = input.requires_grad and is_grad_enabled()
@@ -259,6 +256,34 @@ def _max_pool(
     ]
     indices = flat_indices(winners, positions, size)
     return maxima, wrap(indices if is_batch else indices[0])
+
+
+def _checked_windows(
+    num_axes: int,
+    input: Any,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    dilation: Ints,
+    ceil_mode: bool,
+) -> tuple[Window, list[int]]:
+    """Return the windows of a maximum over an input that they fit, and how many there are along each axis."""
+    key = None
+    if isinstance(input, Tensor):
+        options = written((kernel_size, stride, padding, dilation, ceil_mode))
+        if options is not None:
+            key = (num_axes, options, input.value.shape, input.value.dtype)
+    found: tuple[Window, list[int]] | None = _checked.get(key)
+    if found is not None:
+        return found
+    name = f"max_pool{num_axes}d"
+    window = pooling_window(name, num_axes, input, kernel_size, stride, padding, dilation)
+    if input.dtype.kind == 0:
+        raise NotImplementedError(f"{name} is not defined for bool tensors; convert them with .float()")
+    return _checked.keep(key, (window, num_windows(name, input.shape[-num_axes:], *window, ceil_mode)))
+
+
+_checked = Checked()
 
 
 def _avg_pool(
