@@ -46,14 +46,20 @@ struct Keeper {
   size_t in_use = 0, recent_peak = 0, before_peak = 0, gives = 0;
 };
 
+// Never destroyed: arrays may outlive the module. Scratch has stretches of its own, for it stays where it is, and free memory in
+// front of it could not be given back.
 Keeper& keeper() {
-  static Keeper* one = new Keeper;  // never destroyed: arrays may outlive the module
+  static Keeper* one = new Keeper;
+  return *one;
+}
+Keeper& scratch_keeper() {
+  static Keeper* one = new Keeper;
   return *one;
 }
 
-// A child has the lock as it was in its parent: nobody holds it while the child is made.
-void before_fork() { keeper().mutex.lock(); }
-void after_fork() { keeper().mutex.unlock(); }
+// A child has the locks as they were in its parent: nobody holds them while the child is made.
+void before_fork() { keeper().mutex.lock(), scratch_keeper().mutex.lock(); }
+void after_fork() { scratch_keeper().mutex.unlock(), keeper().mutex.unlock(); }
 const int fork_handlers = pthread_atfork(before_fork, after_fork, after_fork);
 
 bool add_segment(Keeper& k, size_t needed) {
@@ -129,10 +135,7 @@ void trim(Keeper& k, size_t keep) {
   }
 }
 
-}  // namespace
-
-void* take_block(size_t bytes) {
-  Keeper& k = keeper();
+void* take(Keeper& k, size_t bytes) {
   std::lock_guard<std::mutex> lock(k.mutex);
   if (bytes < SMALL) {
     const size_t size = (bytes + 2 * LINE - 1) / LINE * LINE;
@@ -162,9 +165,8 @@ void* take_block(size_t bytes) {
   return start + shift;
 }
 
-void give_block(void* block) {
+void give(Keeper& k, void* block) {
   const Header header = *header_of(block);
-  Keeper& k = keeper();
   std::lock_guard<std::mutex> lock(k.mutex);
   if (header.is_small) {
     if (k.small_kept + header.size > SMALL_KEPT) {
@@ -184,6 +186,13 @@ void give_block(void* block) {
     k.recent_peak = k.in_use;
   }
 }
+
+}  // namespace
+
+void* take_block(size_t bytes) { return take(keeper(), bytes); }
+void give_block(void* block) { give(keeper(), block); }
+void* take_scratch(size_t bytes) { return take(scratch_keeper(), bytes); }
+void give_scratch(void* block) { give(scratch_keeper(), block); }
 
 size_t kept_bytes() {
   Keeper& k = keeper();

@@ -219,7 +219,8 @@ struct Scratch {
   float* memory[SCRATCH_SLOTS] = {};
   size_t size[SCRATCH_SLOTS] = {};
   ~Scratch() {
-    for (float* each : memory) free(each);
+    for (float* each : memory)
+      if (each) give_scratch(each);
   }
 };
 
@@ -229,14 +230,10 @@ thread_local Scratch own;
 
 float* scratch(ScratchSlot slot, size_t num_floats) {
   if (own.size[slot] < num_floats) {
-    free(own.memory[slot]);
-    size_t bytes = (num_floats * sizeof(float) + 4095) / 4096 * 4096;
-    own.memory[slot] = (float*)aligned_alloc(4096, bytes);
-    if (!own.memory[slot]) {
-      own.size[slot] = 0;
-      throw std::bad_alloc();
-    }
-    own.size[slot] = bytes / sizeof(float);
+    if (own.memory[slot]) give_scratch(own.memory[slot]);
+    own.memory[slot] = static_cast<float*>(take_scratch(num_floats * sizeof(float)));
+    own.size[slot] = own.memory[slot] ? num_floats : 0;
+    if (!own.memory[slot]) throw std::bad_alloc();
   }
   return own.memory[slot];
 }

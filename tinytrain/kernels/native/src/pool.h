@@ -54,6 +54,8 @@ float* scratch(ScratchSlot slot, size_t num_floats);
 // Blocks of memory that are kept when they are freed and handed out again: a fresh one costs a page fault every 4 KiB.
 void* take_block(size_t bytes);
 void give_block(void* block);
+void* take_scratch(size_t bytes);
+void give_scratch(void* block);
 size_t kept_bytes();
 void drop_kept_blocks();
 
