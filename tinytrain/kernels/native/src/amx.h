@@ -392,11 +392,17 @@ void conv_weight_grad_dense<AmxProducts>(const Geometry& given, const GradSource
     const Source x_range = from_channel(x, channel);
     float* to = sums.get() + part * size + channel;
     if (bands.count() == 0) std::fill(to, to + size, 0.0f);
-    Ahead nothing;
     for (int64_t band = first_band; band < last_band && !veto; band++) {
       const Window out = bands.at(band);
       const Window in = read_by(g, out);
       const int64_t pixels = out.rows * out.columns;
+      Ahead ahead;
+      if (band + 1 < last_band) {
+        const Window next = bands.at(band + 1);
+        ahead.add(grads, bands.first(next), next.rows * next.columns);
+        if (num_ranges == 1) fetch_window(ahead, read_by(g, next), g.h, g.w, x);  // else it reads some channels
+        ahead.spread(taps * ((num_channels + PANEL - 1) / PANEL) * AmxProducts::fetches(1, g.o, pixels));
+      }
       float* source = scratch(SCRATCH_SOURCE, in.rows * in.columns * x_pitch + PANEL);
       read_window(in, g.h, g.w, source, x_pitch, [&](int64_t first, int64_t count, float* at) {
         read_pixels(x_range, first, count, num_channels, at, x_pitch);
@@ -416,7 +422,7 @@ void conv_weight_grad_dense<AmxProducts>(const Geometry& given, const GradSource
         const Tiled right = split_right([&](int64_t p) { return first + met[p]; }, pixels, num_channels,
                                         scratch(SCRATCH_RIGHT, tiled_floats(pixels, num_channels)));
         if (!right.is_whole) return veto.say();
-        multiply_all(turned, g.o, right, num_channels, pixels, to + tap * g.o * g.c, g.c, band > first_band, nothing);
+        multiply_all(turned, g.o, right, num_channels, pixels, to + tap * g.o * g.c, g.c, band > first_band, ahead);
       }
     }
   });

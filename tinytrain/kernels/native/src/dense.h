@@ -67,6 +67,14 @@ struct Ranges {
   }
 };
 
+// Has the rows fetched that a window of (h, w) images reaches, or its columns where there is one row.
+template <class Any>
+static void fetch_window(Ahead& ahead, const Window& window, int64_t h, int64_t w, const Any& source) {
+  const int64_t top = std::clamp<int64_t>(window.top, 0, h), bottom = std::clamp<int64_t>(window.top + window.rows, top, h);
+  if (h == 1) ahead.add(source, std::max<int64_t>(window.left, 0), window.columns);
+  else ahead.add(source, (window.image * h + top) * w, (bottom - top) * w);
+}
+
 // The input that a band of results is computed from.
 static Window read_by(const Geometry& g, const Window& band) {
   return {band.image, band.top * g.sh - g.ph, band.left * g.sw - g.pw, (band.rows - 1) * g.sh + (g.kh - 1) * g.dh + 1,
@@ -138,11 +146,7 @@ static void conv_forward_dense(const Geometry& given, const Source& x, const flo
     Ahead ahead;
     if (is_next_ours) {
       const Window next = bands.at(band + 1);
-      const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
-      if (g.h == 1)
-        ahead.add(x.x + next.left * x.step, next.columns * x.step);
-      else
-        ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
+      fetch_window(ahead, read_by(g, next), g.h, g.w, x);
       ahead.add(y + bands.first(next) * g.o, next.rows * next.columns * g.o, true);
       ahead.spread(g.groups * ranges.each * P::fetches(out.rows, out.columns, taps * cg));
     }
@@ -271,6 +275,14 @@ static void conv_input_grad_dense(const Geometry& given, const GradSource& grads
     const Window band = bands.at(piece / ranges.count), from = reaching(g, band);
     [[maybe_unused]] typename P::Unit unit;
     Ahead ahead;
+    if (ranges.count == 1 && piece + 1 < bands.count()) {  // the band that this thread is likely to have next
+      const Window next = bands.at(piece + 1);
+      fetch_window(ahead, reaching(g, next), g.oh, g.ow, grads);
+      ahead.add(sink, bands.first(next), next.rows * next.columns);
+      const int64_t phases = g.sh * g.sw;
+      ahead.spread(g.groups * ranges.panels * phases *
+                   P::fetches((band.rows + g.sh - 1) / g.sh, (band.columns + g.sw - 1) / g.sw, (taps * og + phases - 1) / phases));
+    }
     float* source = scratch(SCRATCH_GRAD, from.rows * from.columns * g.o + VL);
     read_window(from, g.oh, g.ow, source, g.o,
                 [&](int64_t first, int64_t count, float* at) { read_grads(grads, first, count, g.o, at, g.o); });
@@ -347,12 +359,20 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       std::fill(to, to + size, 0.0f);
       return;
     }
-    Ahead nothing;
     bool add = false;
-    for (int64_t band = bands.count() * part / parts; band < bands.count() * (part + 1) / parts; band++, add = true) {
+    const int64_t last = bands.count() * (part + 1) / parts;
+    for (int64_t band = bands.count() * part / parts; band < last; band++, add = true) {
       const Window out = bands.at(band);
       const Window in = read_by(g, out);
       const int64_t row = in.columns * x_pitch, pixels = out.rows * out.columns;
+      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : num_channels;
+      Ahead ahead;
+      if (band + 1 < last) {
+        const Window next = bands.at(band + 1);
+        ahead.add(grads, bands.first(next), next.rows * next.columns);
+        if (num_ranges == 1) fetch_window(ahead, read_by(g, next), g.h, g.w, x);  // else it reads some channels
+        ahead.spread(g.groups * panels * num_runs * P::fetches(1, height, pixels), 16);  // more would hold up the products
+      }
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
       read_window(in, g.h, g.w, source, x_pitch,
                   [&](int64_t first, int64_t count, float* at) { read_pixels(x_range, first, count, width, at, x_pitch); });
@@ -360,7 +380,6 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       read_grads(grads, bands.first(out), pixels, g.o, g_rows, pitch);
       const Offsets a_offset(SCRATCH_RUNS, out.rows), b_offset(SCRATCH_PLACES, out.rows);
       for (int64_t r = 0; r < out.rows; r++) a_offset[r] = r * g.sh * row, b_offset[r] = r * out.columns * pitch;
-      const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : num_channels;
       for (int64_t group = 0; group < g.groups; group++)
         for (int64_t panel = 0; panel < panels; panel++) {
           const int columns = (int)std::min<int64_t>(og - panel * PANEL, PANEL);
@@ -371,7 +390,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
                       (int)out.rows, out.columns};
             runs.row_step = 1, runs.step = g.sw * x_pitch, runs.b_step = pitch;
             float* at = to + (group * taps * cg + (merge ? run * g.kw * cg : run * cg + channel)) * og + panel * PANEL;
-            multiply_panel(runs, height, at, og, columns, add, nothing);
+            multiply_panel(runs, height, at, og, columns, add, ahead);
           }
         }
     }
@@ -405,12 +424,9 @@ static void conv_backward_pointwise(const Geometry& given, const GradSource& gra
       Ahead ahead;
       if (band + 1 < bands.count() * (part + 1) / parts) {
         const int64_t next = first + pixels, count = bands.pixels(band + 1);
-        if (grads.shared_by == 1) ahead.add(grads.g + next * grads.step, count * grads.step);
-        if (!grads.plain()) ahead.add(grads.of.x + next * grads.of.step, count * grads.of.step);
-        ahead.add(x.x + next * x.step, count * x.step);
-        if (sink.through.x && sink.through.x != x.x) ahead.add(sink.through.x + next * sink.through.step, count * sink.through.step);
-        if (sink.y && sink.y != x.x) ahead.add(sink.y + next * sink.y_step, count * sink.y_step);
-        ahead.add(sink.to + next * sink.step, count * sink.step, true);
+        ahead.add(grads, next, count);
+        ahead.add(x, next, count);
+        ahead.add(sink, next, count, x.x);
         ahead.spread(panels * (P::fetches(1, pixels, g.o) + P::fetches(1, g.o, pixels)));
       }
       auto read_g = [&](int64_t skip, int64_t count, float* at, int64_t pitch) {

@@ -130,8 +130,7 @@ static void conv_forward_depthwise(const Geometry& g, const Source& x, const flo
     Ahead ahead;
     if (band + 1 < bands.count()) {  // the band that this thread is likely to have next
       const Window next = bands.at(band + 1);
-      const int64_t top = std::max<int64_t>(next.top * g.sh - g.ph, 0), rows = std::min(g.h - top, next.rows * g.sh);
-      ahead.add(x.x + (next.image * g.h + top) * g.w * x.step, rows * g.w * x.step);
+      fetch_window(ahead, read_by(g, next), g.h, g.w, x);
       ahead.add(y + bands.first(next) * g.c, next.rows * g.ow * g.c, true);
       ahead.spread(blocks * out.rows);
     }
@@ -345,13 +344,10 @@ static void conv_backward_depthwise(const Geometry& g, const GradSource& grads, 
       read_pixels(raw, first_pixel, at.rows * g.w, g.c, values, VL, x_size);
       Ahead ahead;
       if (band + 1 < bands.count() * (part + 1) / parts) {
-        const Window next = bands.at(band + 1), there = reaching(g, next);
-        const int64_t top = std::clamp<int64_t>(there.top, 0, g.oh), rows = std::min(there.rows, g.oh - top);
-        const int64_t first = (there.image * g.oh + top) * g.ow, count = rows * g.ow;
-        if (grads.shared_by == 1) ahead.add(grads.g + first * grads.step, count * grads.step);
-        if (!grads.plain()) ahead.add(grads.of.x + first * grads.of.step, count * grads.of.step);
-        ahead.add(x.x + bands.first(next) * x.step, next.rows * g.w * x.step);
-        if (sink.to) ahead.add(sink.to + bands.first(next) * sink.step, next.rows * g.w * sink.step, true);
+        const Window next = bands.at(band + 1);
+        fetch_window(ahead, reaching(g, next), g.oh, g.ow, grads);
+        ahead.add(x, bands.first(next), next.rows * g.w);
+        ahead.add(sink, bands.first(next), next.rows * g.w, x.x);
         ahead.spread(blocks * at.rows);
       }
       with_kind(x.act.kind, [&](auto kind) {

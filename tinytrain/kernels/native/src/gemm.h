@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "ahead.h"
 #include "pool.h"
 #include "simd.h"
 
@@ -24,40 +25,6 @@ struct Runs {
   int count;
   int64_t length;
   int64_t row_step = 1, step = 1, b_step = PANEL;
-};
-
-// Memory that will be needed soon, fetched a little at a time while the arithmetic goes on: a core that reads a band and then
-// computes waits for memory first and leaves it idle afterwards.
-struct Ahead {
-  void add(const float* from, int64_t floats, bool to_write = false) {
-    if (!from || floats <= 0 || count_ == 6) return;
-    stretches_[count_++] = {reinterpret_cast<const char*>(from), floats / 16 + 1, to_write};
-    lines_ += floats / 16 + 1;
-  }
-  void spread(int64_t calls) {
-    each_ = lines_ / (calls > 0 ? calls : 1) + 1;
-    if (count_ > 0) now_ = stretches_[0];
-  }
-  void fetch() {
-    const int64_t count = std::min(each_, now_.lines);
-    if (now_.to_write)
-      for (int64_t i = 0; i < count; i++) __builtin_prefetch(now_.from + 64 * i, 1, 2);
-    else
-      for (int64_t i = 0; i < count; i++) __builtin_prefetch(now_.from + 64 * i, 0, 2);
-    now_.from += 64 * count;
-    now_.lines -= count;
-    if (now_.lines == 0 && current_ + 1 < count_) now_ = stretches_[++current_];
-  }
-
- private:
-  struct Stretch {
-    const char* from = nullptr;
-    int64_t lines = 0;
-    bool to_write = false;
-  };
-  Stretch stretches_[6], now_;
-  int count_ = 0, current_ = 0;
-  int64_t lines_ = 0, each_ = 0;
 };
 
 // `count` tiles of R rows one below the other.

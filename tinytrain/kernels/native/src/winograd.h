@@ -55,7 +55,7 @@ static bool pack_filter_rows(const Filters& filters, const Panels<P>& panels, in
 // cannot be computed so.
 template <class P>
 static bool multiply_places(const float* from, const Planes& in, int64_t tiles, const float* packed, const Panels<P>& panels,
-                            int64_t first_panel, float* to, const Planes& out, bool add) {
+                            int64_t first_panel, float* to, const Planes& out, bool add, const Ahead& block) {
   [[maybe_unused]] typename P::Unit unit;
   const int64_t none = 0;
   const int64_t num_panels = (out.pitch + PANEL - 1) / PANEL;
@@ -63,6 +63,7 @@ static bool multiply_places(const float* from, const Planes& in, int64_t tiles, 
     Ahead ahead;
     if (place + 1 < PLACES)
       ahead.add(packed + panels.offset(place + 1, first_panel), num_panels * P::tap_floats(panels.depth));
+    ahead.add_part(block, place, PLACES);
     ahead.spread(num_panels * P::fetches(1, tiles, panels.depth));
     const auto left = P::left(from + place * in.size, 1, tiles, panels.depth, in.pitch);
     if (!left.is_whole) return false;
@@ -88,21 +89,21 @@ static bool multiply_places_once(const float* from, const Planes& in, int64_t ti
     bool is_packed = true;
     for (int64_t panel = 0; panel < few.count; panel++)
       for (int64_t row = 0; row < some.depth; row += FILTER_ROWS) is_packed &= pack_filter_rows(some, few, panel, row, own);
-    if (!is_packed || !multiply_places(from + k, in, tiles, own, few, 0, to, out, k > 0)) return false;
+    if (!is_packed || !multiply_places(from + k, in, tiles, own, few, 0, to, out, k > 0, Ahead())) return false;
   }
   return true;
 }
 
-// The convolution of what `source` gives, an image as `at` says, into (rows.h, rows.w) images at `to`. `finish(row, channel,
-// columns)` sees every row of tiles while it is in cache.
+// The convolution of what `source` gives, an image as `at` says, into the images of `rows`, to and through the memory of
+// `sink`. `finish(row, channel, columns)` sees every row of tiles while it is in cache.
 template <class P, class Any, class Finish>
 static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& source, const Filters& filters,
-                           const float* bias, float* to, int64_t step, Finish&& finish) {
+                           const float* bias, const GradSink& sink, Finish&& finish) {
   const int64_t channels = filters.columns;
   const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
+  const bool once = blocks.count == 1;  // only one block meets the filters
   const Ranges ranges(channels, 2 * blocks.count);
   const Panels<P> panels(filters);
-  const bool once = blocks.count == 1;  // only one block meets the filters
   Block packed(once ? 1 : panels.floats());
   Veto veto;
   if (!once) {
@@ -116,15 +117,15 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
   const bool shared = ranges.count > 1;
   const Planes in(blocks.each * rows.across, at.channels);
   Block all_windows(shared ? blocks.count * in.floats() : 1);
+  // The windows and products of a large block leave no room for more beside them.
+  const bool has_room = !shared && in.floats() + blocks.each * rows.across * PLACES * channels <= NEAR_FLOATS;
   if (shared) {
     constexpr int64_t CHUNK = 4 * VL;
     const int64_t chunks = (at.channels + CHUNK - 1) / CHUNK;
     parallel(rows.count() * chunks, [&](int64_t piece) {
       const int64_t row = piece / chunks, channel = piece % chunks * CHUNK, block = row / blocks.each;
-      Placed part = at;
-      part.channels = std::min(CHUNK, at.channels - channel);
       float* windows = all_windows.get() + block * in.floats() + row % blocks.each * rows.across * in.pitch + channel;
-      transform_rows<InputTransform>(rows, row, row + 1, part, from_channel(source, channel), windows, in);
+      transform_rows<InputTransform>(rows, row, row + 1, at.range(channel, CHUNK), from_channel(source, channel), windows, in);
     });
   }
   parallel(blocks.count * ranges.count, [&](int64_t piece) {
@@ -136,16 +137,28 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
     float* products = scratch(SCRATCH_TILE, out.floats());
     if (!shared) transform_rows<InputTransform>(rows, first, last, at, source, windows, in);
     const Filters ours = filters.columns_from(channel, columns);
+    Ahead ahead;
+    if (has_room) {
+      ahead.add(sink, rows.first_pixel(first), rows.pixels(first));
+      if (block + 1 < blocks.count)  // the block that this thread is likely to have next
+        fetch_windows(ahead, rows, last, blocks.last(block + 1), at, source);
+    }
     const bool done = once ? multiply_places_once<P>(windows, in, tiles, ours, products, out)
-                           : multiply_places(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false);
+                           : multiply_places(windows, in, tiles, packed.get(), panels, range * ranges.each, products, out, false,
+                                           ahead);
     if (!done) return veto.say();
     for (int64_t row = first; row < last; row++) {
+      Ahead below;
+      if (ranges.count == 1 && row + 1 < last) {
+        below.add(sink, rows.first_pixel(row + 1), rows.pixels(row + 1));
+        below.spread((columns + VL - 1) / VL * rows.across);
+      }
       const float* row_products = products + (row - first) * rows.across * out.pitch;
-      write_row(rows, row, row_products, out, bias ? bias + channel : nullptr, columns, to + channel, step);
+      write_row(rows, row, row_products, out, bias ? bias + channel : nullptr, columns, sink.to + channel, sink.step, below);
       finish(row, channel, columns);
     }
   });
-  if (veto) convolve_tiles<VectorProducts>(rows, at, source, filters, bias, to, step, finish);
+  if (veto) convolve_tiles<VectorProducts>(rows, at, source, filters, bias, sink, finish);
 }
 
 template <class P>
@@ -153,7 +166,9 @@ static void conv_forward_winograd(const Geometry& g, const Source& x, const floa
                                   Moments moments) {
   const TileRows rows(g.n, g.oh, g.ow);
   Block slots(moments.mean ? rows.count() * 2 * g.o : 1);
-  convolve_tiles<P>(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, y, g.o,
+  GradSink results;  // with nothing to be done to them
+  results.to = y, results.step = g.o;
+  convolve_tiles<P>(rows, {g.h, g.w, g.ph, g.pw, g.c}, x, Filters(w, g.c, g.o, false), bias, results,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    if (!moments.mean) return;
                    float* slot = slots.get() + row * 2 * g.o + channel;
@@ -167,7 +182,7 @@ template <class P>
 static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
   const TileRows rows(g.n, g.h, g.w);
   Block slots(sink.y ? rows.count() * 2 * g.c : 1);
-  convolve_tiles<P>(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink.to, sink.step,
+  convolve_tiles<P>(rows, {g.oh, g.ow, 2 - g.ph, 2 - g.pw, g.o}, grads, Filters(w, g.o, g.c, true), nullptr, sink,
                  [&](int64_t row, int64_t channel, int64_t columns) {
                    float* sum = slots.get() + row * 2 * g.c;
                    if (sink.y) {
@@ -188,15 +203,14 @@ static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads
   const int64_t c_ranges = (g.c + EACH - 1) / EACH, o_ranges = (g.o + EACH - 1) / EACH, ranges = c_ranges * o_ranges;
   const int64_t parts = std::clamp<int64_t>(FEW_PIECES / ranges, 1, std::max<int64_t>(blocks.count, 1));
   const Planes in(blocks.each * rows.across, std::min(g.c, EACH)), out(blocks.each * rows.across, std::min(g.o, EACH));
+  const Placed windows_at{g.h, g.w, g.ph, g.pw, g.c}, tiles_at{g.oh, g.ow, 0, 0, g.o};
   auto read_windows = [&](int64_t block, int64_t range, float* to) {
-    const int64_t c = range * EACH;
-    transform_rows<InputTransform>(rows, blocks.first(block), blocks.last(block),
-                                   {g.h, g.w, g.ph, g.pw, std::min(EACH, g.c - c)}, from_channel(x, c), to, in);
+    transform_rows<InputTransform>(rows, blocks.first(block), blocks.last(block), windows_at.range(range * EACH, EACH),
+                                   from_channel(x, range * EACH), to, in);
   };
   auto read_tiles = [&](int64_t block, int64_t range, float* to) {
-    const int64_t o = range * EACH;
-    transform_rows<GradTransform>(rows, blocks.first(block), blocks.last(block),
-                                  {g.oh, g.ow, 0, 0, std::min(EACH, g.o - o)}, from_channel(grads, o), to, out);
+    transform_rows<GradTransform>(rows, blocks.first(block), blocks.last(block), tiles_at.range(range * EACH, EACH),
+                                  from_channel(grads, range * EACH), to, out);
   };
   // What many ranges read is transformed once, beforehand.
   const bool shared = ranges >= 2 * FEW_PIECES;
@@ -215,7 +229,6 @@ static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads
     const Planes products(num_c, num_o);
     float* sum = scratch(SCRATCH_TILE, products.floats());
     const int64_t first = blocks.count * part / parts, last = blocks.count * (part + 1) / parts;
-    Ahead nothing;
     if (first == last) std::fill(sum, sum + products.floats(), 0.0f);
     for (int64_t block = first; block < last; block++) {
       float* windows = shared ? all_windows.get() + (block * c_ranges + c_range) * in.floats()
@@ -224,10 +237,19 @@ static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads
                             : scratch(SCRATCH_GRAD, out.floats());
       if (!shared) read_windows(block, c_range, windows), read_tiles(block, o_range, tiles);
       const int64_t count = (blocks.last(block) - blocks.first(block)) * rows.across;
-      for (int place = 0; place < PLACES; place++)
+      Ahead next;
+      if (block + 1 < last && ranges == 1) {
+        fetch_windows(next, rows, blocks.last(block), blocks.last(block + 1), windows_at, x);
+        fetch_windows(next, rows, blocks.last(block), blocks.last(block + 1), tiles_at, grads);
+      }
+      for (int place = 0; place < PLACES; place++) {
+        Ahead ahead;
+        ahead.add_part(next, place, PLACES);
+        ahead.spread((products.pitch + PANEL - 1) / PANEL * VectorProducts::fetches(1, num_c, count));
         VectorProducts::multiply_pixels(windows + place * in.size, in.pitch, num_c, tiles + place * out.size, out.pitch,
                                         products.pitch, count, sum + place * products.size, products.pitch, block > first,
-                                        nothing);
+                                        ahead);
+      }
     }
     float* to = sums.get() + (part * 9 * g.c + c_range * EACH) * g.o + o_range * EACH;
     for (int64_t c = 0; c < num_c; c++)

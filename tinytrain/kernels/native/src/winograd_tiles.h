@@ -127,7 +127,18 @@ struct Planes {
 // Images of `h` by `w` pixels. The window of a tile begins `before_h` rows above it.
 struct Placed {
   int64_t h, w, before_h, before_w, channels;
+  Placed range(int64_t first, int64_t each) const { return {h, w, before_h, before_w, std::min(each, channels - first)}; }
 };
+
+// Has the pixels fetched that the windows of some rows of tiles hold.
+template <class Any>
+static void fetch_windows(Ahead& ahead, const TileRows& rows, int64_t first, int64_t last, const Placed& at, const Any& source) {
+  auto line = [&](int64_t row, int64_t below) {
+    return rows.image(row) * at.h + std::clamp<int64_t>(rows.top(row) - at.before_h + below, 0, at.h);
+  };
+  const int64_t from = line(first, 0), to = line(last - 1, TILE + 2);
+  ahead.add(source, from * at.w, (to - from) * at.w);
+}
 
 // Transforms the windows of some rows of tiles. Columns first, for all tiles of a row together: windows overlap, and what is
 // read and activated once serves two of them. `reader(part, channel, image)` gives what reads a vector of channels of any
@@ -214,7 +225,7 @@ static void transform_rows(const TileRows& rows, int64_t first, int64_t last, co
 // Turns the products of one row of tiles, whose first tile is at `from`, into pixels: `channels` of them at `to`, `step`
 // floats a pixel, less what hangs over the image.
 static void write_row(const TileRows& rows, int64_t row, const float* from, const Planes& planes, const float* bias,
-                      int64_t channels, float* to, int64_t step) {
+                      int64_t channels, float* to, int64_t step, Ahead& ahead) {
   const int64_t height = rows.height(row);
   float* corner = to + rows.first_pixel(row) * step;
   vec cut[TILE * TILE];  // a tile of which some hangs over
@@ -222,6 +233,7 @@ static void write_row(const TileRows& rows, int64_t row, const float* from, cons
     const int64_t left = channels - channel;
     const vec start = bias ? load_some(bias + channel, left) : (vec){};
     for (int64_t t = 0; t < rows.across; t++) {
+      ahead.fetch();
       const float* tile = from + t * planes.pitch + channel;
       float* place = corner + t * TILE * step + channel;
       const int64_t width = std::min<int64_t>(TILE, rows.w - t * TILE);
