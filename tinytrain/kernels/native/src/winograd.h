@@ -102,7 +102,7 @@ static void convolve_tiles(const TileRows& rows, const Placed& at, const Any& so
   const int64_t channels = filters.columns;
   const TileBlocks blocks(rows, tiles_at_once(at.channels + channels));
   const bool once = blocks.count == 1;  // only one block meets the filters
-  const Ranges ranges(channels, 2 * blocks.count);
+  const Ranges ranges(channels, (once ? 2 : 4) * blocks.count);  // a block's windows are made ready for each range
   const Panels<P> panels(filters);
   Block packed(once ? 1 : panels.floats());
   Veto veto;
@@ -199,7 +199,7 @@ static void conv_input_grad_winograd(const Geometry& g, const GradSource& grads,
 static void conv_weight_grad_winograd(const Geometry& g, const GradSource& grads, const Source& x, float* grad_w) {
   constexpr int64_t EACH = 64;  // channels of a range
   const TileRows rows(g.n, g.oh, g.ow);
-  const TileBlocks blocks(rows, 42);
+  const TileBlocks blocks(rows, 64);
   const int64_t c_ranges = (g.c + EACH - 1) / EACH, o_ranges = (g.o + EACH - 1) / EACH, ranges = c_ranges * o_ranges;
   const int64_t parts = std::clamp<int64_t>(FEW_PIECES / ranges, 1, std::max<int64_t>(blocks.count, 1));
   const Planes in(blocks.each * rows.across, std::min(g.c, EACH)), out(blocks.each * rows.across, std::min(g.o, EACH));
