@@ -2,17 +2,20 @@
 
 The tensors have a few elements, so that what is measured is the way to the kernel and back: Python, checks, the tape.
 Forward is measured with gradients recorded, and again with the backward of a sum behind it; a gradient that has come
-is forgotten first, as `zero_grad` does.
+is forgotten first, as `zero_grad` does. What an operation has its native kernels do is measured by itself, too: the
+rest of its forward is Python.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from measure import Rows, arguments_of, medians, print_rows, repeated, share_cores
 
 import tinytrain
+from tinytrain.kernels.fused import backends
 
 CALLS = 200  # in a row, of one measurement
 TURN = 0.05  # seconds
@@ -70,6 +73,42 @@ def forward_and_backward(library: Any, operation: Any) -> Callable[[], object]:
     return calls
 
 
+class Recorder:
+    """Stands in for the native kernels and keeps the calls that are made of them."""
+
+    def __init__(self, kernels: Any):
+        self.kernels = kernels
+        self.made: list[Callable[[], object]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., object]:
+        kernel = getattr(self.kernels, name)
+
+        def call(*arguments: Any) -> object:
+            self.made.append(partial(kernel, *arguments))
+            return kernel(*arguments)
+
+        return call
+
+
+def kernels_of(operation: Any) -> Callable[[], object]:
+    """Return `CALLS` times the calls of native kernels that the forward of an operation makes."""
+    x = tinytrain.randn(1, 4, 4, 4).requires_grad_()
+    usual = backends.native
+    recorder = Recorder(usual())
+    backends.native = lambda: recorder
+    try:
+        operation(x)
+    finally:
+        backends.native = usual
+    made = recorder.made * CALLS
+
+    def calls() -> None:
+        for call in made:
+            call()
+
+    return calls
+
+
 def main() -> None:
     options = arguments_of(__doc__, rounds=9).parse_args()
     libraries = {"tinytrain": tinytrain}
@@ -86,8 +125,12 @@ def main() -> None:
                 name: repeated(kind(library, found[name][operation]), seconds=TURN)
                 for name, library in libraries.items()
             }
+            if what == "forward":
+                contenders["kernels"] = repeated(kernels_of(found["tinytrain"][operation]), seconds=TURN)
             times = medians(contenders, rounds=options.rounds, warmup=2)
             row |= {f"{name} {what} µs": 1e6 * seconds / CALLS for name, seconds in times.items()}
+            if what == "forward":
+                row["Python µs"] = row["tinytrain forward µs"] - row.pop("kernels forward µs")
         rows.append(row)
     print_rows(rows, options.json)
 
