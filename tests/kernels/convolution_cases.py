@@ -11,6 +11,7 @@ import numpy as np
 from tests.kernels.native_reference import ACTIVATIONS, channels_last, finished, gradient_of, near, value_of
 from tinytrain.kernels.fused.convolution import geometry
 from tinytrain.kernels.reference import convolution as reference
+from tinytrain.kernels.steps import Steps
 
 NOTHING = (None, None, None, None, 0, 0.0, 0.0, None, None)
 """A sink that changes nothing."""
@@ -40,7 +41,7 @@ class Case:
 
     @property
     def geometry(self):
-        return geometry(*self.arguments) if self.size else (1, 1, 0, 0, 0, 0, 1, 1, 1)
+        return geometry(Steps(self.arguments)) if self.size else (1, 1, 0, 0, 0, 0, 1, 1, 1)
 
     @property
     def fits(self):

@@ -15,6 +15,7 @@ import numpy as np
 from tinytrain.device import Array
 from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
+from tinytrain.kernels.steps import Steps
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.checked import Checked, written
 from tinytrain.ops.common import rounds_once, same_device, to_tuple
@@ -104,28 +105,28 @@ def _convolve(
     dilation: Ints,
     groups: int,
 ) -> Tensor:
-    arguments = _checked_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
+    steps = _checked_steps(name, num_axes, input, weight, bias, (stride, padding, dilation, groups))
     is_batch = input.ndim == num_axes + 2
     x = input.value if is_batch else input.array[None]
     w = weight.array
     if w.itemsize == 2 and isinstance(w, np.ndarray) and is_low(w.dtype):
         return _wide_convolve(input, name, num_axes, weight, bias, stride, padding, dilation, groups)
-    both = find_kernel("conv_gradients", x) if num_axes < 3 else None
-    moments = None
-    if both is not None and bias is None and is_grad_enabled():
-        # A convolution without bias is nearly always followed by a normalisation.
-        y, moments = kernel("conv_with_moments", x)(x, w, *arguments)
+    b = None if bias is None else bias.array
+    convolve, both = find_kernel("convolve", x), find_kernel("conv_gradients", x)
+    if num_axes == 3 or convolve is None:
+        y, moments, both = kernel("conv_forward", x)(x, w, *steps, b), None, None
     else:
-        y = kernel("conv_forward", x)(x, w, *arguments, None if bias is None else bias.array)
+        # A convolution without bias is nearly always followed by a normalisation.
+        y, moments = convolve(x, w, steps, b, b is None and is_grad_enabled())
 
     def rule(g: Array | Pending, needs: tuple[bool, ...]) -> tuple[Array | Pending | None, ...]:
         if both is not None and is_batch:
-            grads = both(g, x, w, *arguments, needs)
+            grads = both(g, x, w, steps, needs)
         else:
             if not is_batch:
                 g = settled(g)[None]
-            g_x = kernel("conv_input_grad", g)(g, w, x.shape, *arguments) if needs[0] else None
-            g_w = kernel("conv_weight_grad", g)(g, x, w.shape, *arguments) if needs[1] else None
+            g_x = kernel("conv_input_grad", g)(g, w, x.shape, *steps) if needs[0] else None
+            g_w = kernel("conv_weight_grad", g)(g, x, w.shape, *steps) if needs[1] else None
             grads = (g_x if is_batch or g_x is None else g_x[0], g_w)
         if bias is None:
             return grads
@@ -142,16 +143,15 @@ def _convolve(
 def convolved(x: Array | Pending, weight: Tensor, bias: Tensor | None, options: Options) -> Array | None:
     """Return the values of `conv2d` of a batch's; None where such operands have not passed its checks before."""
     w, b = weight.array, None if bias is None else bias.array
-    arguments = arguments_known("conv2d", x, w, b, options)
-    if arguments is None or x.ndim != 4:
+    steps = known_steps("conv2d", x, w, b, options)
+    if steps is None or x.ndim != 4:
         return None
-    return kernel("conv_forward", x)(x, w, *arguments, b)
+    convolve = find_kernel("convolve", x)
+    return kernel("conv_forward", x)(x, w, *steps, b) if convolve is None else convolve(x, w, steps, b, False)[0]
 
 
-def arguments_known(
-    name: str, x: Array | Pending, w: Array, b: Array | None, options: Options
-) -> tuple[Any, ...] | None:
-    """Return `(strides, padding pairs, dilations, groups)` where a convolution of such operands has passed all checks.
+def known_steps(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> Steps | None:
+    """Return the steps of a convolution where one of such operands has passed all checks.
 
     None also where its kernel set would compute it in another type.
     """
@@ -164,27 +164,15 @@ _wide_convolve = rounds_once(_convolve)
 _checked = Checked()
 
 
-def _checked_arguments(
-    name: str,
-    num_axes: int,
-    input: Any,
-    weight: Any,
-    bias: Any,
-    stride: Ints,
-    padding: Ints | str,
-    dilation: Ints,
-    groups: int,
-) -> tuple[Any, ...]:
-    """Return `(strides, padding pairs, dilations, groups)` of a convolution whose operands fit together."""
+def _checked_steps(name: str, num_axes: int, input: Any, weight: Any, bias: Any, options: Options) -> Steps:
+    """Return the steps of a convolution whose operands fit together."""
     key = None
     if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
-        b = None if bias is None else bias.value
-        key = _key_of(name, input.value, weight.value, b, (stride, padding, dilation, groups))
-    found = _checked.get(key)
-    if found is not None:
-        return found
-    arguments = _check_arguments(name, num_axes, input, weight, bias, stride, padding, dilation, groups)
-    return _checked.keep(key, arguments)
+        key = _key_of(name, input.value, weight.value, None if bias is None else bias.value, options)
+        found: Steps | None = _checked.get(key)
+        if found is not None:
+            return found
+    return _checked.keep(key, _check_arguments(name, num_axes, input, weight, bias, *options))
 
 
 def _key_of(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> tuple[Any, ...] | None:
@@ -209,7 +197,7 @@ def _check_arguments(
     padding: Ints | str,
     dilation: Ints,
     groups: int,
-) -> tuple[Any, ...]:
+) -> Steps:
     check_operands(name, num_axes, input, weight, bias, groups)
     strides = at_least(name, "stride", to_tuple(stride, num_axes, "stride"), 1)
     dilations = at_least(name, "dilation", to_tuple(dilation, num_axes, "dilation"), 1)
@@ -233,7 +221,7 @@ def _check_arguments(
                 f"{name}: the kernel must not be larger than the padded input; got kernel size {kernel_size} with "
                 f"`dilation` {list(dilations)} and input size {list(size)} with `padding` {padding!r}"
             )
-    return strides, tuple(pairs), dilations, groups
+    return Steps((strides, tuple(pairs), dilations, groups))
 
 
 def check_operands(name: str, num_axes: int, input: Any, weight: Any, bias: Any, groups: Any) -> None:

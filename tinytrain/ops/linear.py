@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ from tinytrain.device import Array, array_module, number_of
 from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.scattering import scatter_add
+from tinytrain.kernels.steps import Steps
 from tinytrain.ops.autocasting import by_autocast
 from tinytrain.ops.common import rounds_once, same_device
 from tinytrain.recording import record
@@ -18,8 +20,8 @@ from tinytrain.tensor import Tensor, wrap
 
 __all__ = ["linear", "bilinear", "embedding", "one_hot"]
 
-_ONE_PIXEL = ((1,), ((0, 0),), (1,), 1)
-"""Stride, padding, dilation and groups of a convolution that is a matrix product."""
+_ONE_PIXEL = Steps(((1,), ((0, 0),), (1,), 1))
+"""Those of a convolution that is a matrix product."""
 
 
 @by_autocast
@@ -56,8 +58,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
     b = None if bias is None else bias.array
     has_usual_bias = b is None or (b.dtype == w.dtype and b.shape == w.shape[:1])
-    if w.ndim == 2 and w.size and has_usual_bias and find_kernel("conv_gradients", rows) is not None:
-        return _as_convolution(input, weight, bias, rows)
+    convolve = find_kernel("convolve", rows) if w.ndim == 2 and w.size and has_usual_bias else None
+    if convolve is not None:
+        return _as_convolution(convolve, input, weight, bias, rows)
     if x.itemsize == 2 and isinstance(x, np.ndarray) and is_low(x.dtype):
         return _wide_linear(input, weight, bias)
     y = rows @ w.T
@@ -82,14 +85,16 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), name, inputs, rule, saved=(input, weight))
 
 
-def _as_convolution(input: Tensor, weight: Tensor, bias: Tensor | None, rows: Array) -> Tensor:
+def _as_convolution(
+    convolve: Callable[..., Any], input: Tensor, weight: Tensor, bias: Tensor | None, rows: Array
+) -> Tensor:
     """Return `linear` by the kernels of a convolution that sees one pixel."""
     shape, w = input.array.shape, weight.array
-    y = kernel("conv_forward", rows)(rows, w, *_ONE_PIXEL, None if bias is None else bias.array)
+    y, _ = convolve(rows, w, _ONE_PIXEL, None if bias is None else bias.array, False)
 
     def rule(g: Array, needs: tuple[bool, ...]) -> list[Any]:
         g_rows = g.reshape(rows.shape[0], w.shape[0])
-        grad_x, grad_w = kernel("conv_gradients", g_rows)(g_rows, rows, w, *_ONE_PIXEL, needs)
+        grad_x, grad_w = kernel("conv_gradients", g_rows)(g_rows, rows, w, _ONE_PIXEL, needs)
         if grad_x is not None and len(shape) != 2:
             grad_x = grad_x.settle().reshape(shape)
         grad_b = kernel("conv_bias_grad", g_rows)(g_rows) if bias is not None and needs[2] else None

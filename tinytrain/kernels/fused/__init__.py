@@ -18,7 +18,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
         convolution.conv_input_grad,
         convolution.conv_weight_grad,
         convolution.conv_bias_grad,
-        convolution.conv_with_moments,
+        convolution.convolve,
         convolution.conv_gradients,
         normalization.convolve_and_normalize,
         normalization.normalize_batch,

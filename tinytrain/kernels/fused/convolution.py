@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from tinytrain.kernels.fused.gradients import (
 )
 from tinytrain.kernels.reference import convolution as reference
 from tinytrain.kernels.reference.windows import Pairs
+from tinytrain.kernels.steps import Steps
 from tinytrain.pending import Pending, settled
 
 Geometry = tuple[int, ...]
@@ -34,21 +34,28 @@ def conv_forward(
     """Return the convolution of `x` with `w`; arguments as for the reference, `x` may be pending."""
     if len(stride) > 2:
         return reference.conv_forward(x, w, stride, padding, dilation, groups, b)
-    where = geometry(stride, padding, dilation, groups)
-    source = _input_source(x, w, where)
-    return primitives(w).conv_forward(source, _contiguous(w), where, None if b is None else _contiguous(b), False)
+    return convolve(x, w, Steps((stride, padding, dilation, groups)), b, False)[0]
 
 
-def conv_with_moments(
-    x: Any, w: Array, stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int
+def convolve(
+    x: Any, w: Array, steps: Steps, b: Array | None, with_moments: bool
 ) -> tuple[Array, tuple[Array, Array] | None]:
-    """Return the convolution with mean and sum of squared deviations of every output channel.
+    """Return the convolution, perhaps with mean and sum of squared deviations of every output channel.
 
-    The moments are taken while the result is in cache; None where there are no values.
+    Args:
+        x: the input, perhaps pending.
+        w: the weight.
+        steps: at most two axes.
+        b: a bias or None.
+        with_moments: whether the moments are wanted; they are taken while the result is in cache, if there are values.
     """
-    where = geometry(stride, padding, dilation, groups)
-    found = primitives(w).conv_forward(_input_source(x, w, where), _contiguous(w), where, None, True)
-    return (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
+    where = steps.numbers or geometry(steps)
+    if isinstance(x, Pending):
+        x = source_of(x) if reads_pending(w, where, w.shape) else x.settle()
+    if b is not None:
+        b = _contiguous(b)
+    found = primitives(w).conv_forward(x, _contiguous(w), where, b, with_moments)
+    return (found[0], found[1:]) if with_moments and isinstance(found, tuple) else (found, None)
 
 
 def conv_input_grad(
@@ -63,7 +70,7 @@ def conv_input_grad(
     """Return the gradient of a convolution's input; arguments as for the reference."""
     if len(stride) > 2:
         return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
-    where = geometry(stride, padding, dilation, groups)
+    where = geometry(Steps((stride, padding, dilation, groups)))
     return primitives(w).conv_input_grad(_output_gradient(g, w, where), _contiguous(w), tuple(x_shape), where, None)[0]
 
 
@@ -79,7 +86,7 @@ def conv_weight_grad(
     """Return the gradient of a convolution's weight; arguments as for the reference."""
     if len(stride) > 2:
         return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
-    where = geometry(stride, padding, dilation, groups)
+    where = geometry(Steps((stride, padding, dilation, groups)))
     w_shape = tuple(w_shape)
     if not reads_pending(g, where, w_shape):
         g, x = settled(g), settled(x)
@@ -93,53 +100,31 @@ def conv_bias_grad(g: Any) -> Array:
     return primitives(g).grad_sums(gradient_source(g), None)[0]
 
 
-def conv_gradients(
-    g: Any,
-    x: Any,
-    w: Array,
-    stride: Sequence[int],
-    padding: Pairs,
-    dilation: Sequence[int],
-    groups: int,
-    needs: tuple[bool, ...],
-) -> tuple[Any, Any]:
+def conv_gradients(g: Any, x: Any, w: Array, steps: Steps, needs: tuple[bool, ...]) -> tuple[Any, Any]:
     """Return both gradients of a convolution, pending; None where not needed.
 
     Args:
         g: gradient of the output, perhaps pending.
         x: the input, perhaps pending.
         w: the weight.
-        stride, padding, dilation, groups: as in `conv_forward`; at most two axes.
+        steps: at most two axes.
         needs: whether the input's and the weight's gradient are wanted.
     """
-    where = geometry(stride, padding, dilation, groups)
+    where = steps.numbers or geometry(steps)
     if not reads_pending(w, where, w.shape):
         g, x = settled(g), settled(x)
     job = Job(gradient_source(g), x, _contiguous(w), where, needs)
     return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
 
 
-def geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int) -> Geometry:
+def geometry(steps: Steps) -> Geometry:
     """Return the numbers that module.cpp reads: strides, padding before and after, dilations, groups."""
-    try:
-        return _geometry(stride, padding, dilation, groups)
-    except TypeError:  # lists among them
-        return _geometry(tuple(stride), tuple(map(tuple, padding)), tuple(dilation), groups)
-
-
-@functools.lru_cache(maxsize=4096)
-def _geometry(stride: Sequence[int], padding: Pairs, dilation: Sequence[int], groups: int) -> Geometry:
+    stride, padding, dilation, groups = steps
     if len(stride) == 1:
         stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
     (before_h, after_h), (before_w, after_w) = padding
-    return (*stride, before_h, before_w, after_h, after_w, *dilation, groups)
-
-
-def _input_source(x: Any, w: Array, where: Geometry) -> Any:
-    """Return what the back end's forward reads of the input `x`."""
-    if not isinstance(x, Pending):
-        return x
-    return source_of(x) if reads_pending(w, where, w.shape) else x.settle()
+    steps.numbers = (*stride, before_h, before_w, after_h, after_w, *dilation, groups)
+    return steps.numbers
 
 
 def _output_gradient(g: Any, w: Array, where: Geometry) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from tinytrain.device import Array
 from tinytrain.kernels.fused.activations import NONE, Activation, lies_channels_last
 from tinytrain.kernels.fused.backends import primitives
-from tinytrain.kernels.fused.convolution import conv_gradients, conv_with_moments
+from tinytrain.kernels.fused.convolution import conv_gradients, convolve
 from tinytrain.kernels.fused.gradients import (
     NO_ACTIVATION,
     NO_NORM,
@@ -16,6 +16,7 @@ from tinytrain.kernels.fused.gradients import (
     NormGradient,
     through_activation,
 )
+from tinytrain.kernels.steps import Steps
 from tinytrain.pending import settled
 
 
@@ -78,7 +79,7 @@ class NormalizedConvolution:
     Args:
         x: the input, perhaps pending.
         w: the weight.
-        arguments: strides, padding pairs, dilations and groups.
+        steps: of the convolution.
         y: the convolution's result.
         mean, rstd: what it was normalised with.
         scale: of the normalisation, or None for 1.
@@ -86,13 +87,13 @@ class NormalizedConvolution:
         result: the pending result of all.
     """
 
-    __slots__ = ("arguments", "has_shift", "mean", "result", "rstd", "scale", "w", "x", "y")
+    __slots__ = ("has_shift", "mean", "result", "rstd", "scale", "steps", "w", "x", "y")
 
     def __init__(
         self,
         x: Any,
         w: Array,
-        arguments: tuple[Any, ...],
+        steps: Steps,
         y: Array,
         mean: Array,
         rstd: Array,
@@ -100,7 +101,7 @@ class NormalizedConvolution:
         has_shift: bool,
         result: Activation,
     ):
-        self.x, self.w, self.arguments = x, w, arguments
+        self.x, self.w, self.steps = x, w, steps
         self.y, self.mean, self.rstd = y, mean, rstd
         self.scale, self.has_shift, self.result = scale, has_shift, result
 
@@ -114,8 +115,7 @@ class NormalizedConvolution:
         if self.result.kind != NONE:
             g = through_activation(g, self.result)
         g, grad_scale, grad_shift = batch_norm_gradients(g, self.y, self.mean, self.rstd, self.scale, True)
-        stride, padding, dilation, groups = self.arguments
-        gradients = [*conv_gradients(g, self.x, self.w, stride, padding, dilation, groups, needs)]
+        gradients = [*conv_gradients(g, self.x, self.w, self.steps, needs)]
         if self.scale is not None:
             gradients.append(grad_scale)
         if self.has_shift:
@@ -126,7 +126,7 @@ class NormalizedConvolution:
 def convolve_and_normalize(
     x: Any,
     w: Array,
-    arguments: tuple[Any, ...],
+    steps: Steps,
     running_mean: Array | None,
     running_var: Array | None,
     scale: Array | None,
@@ -142,7 +142,7 @@ def convolve_and_normalize(
     Args:
         x: `(n, c, h, w)`, perhaps pending.
         w: `(o, c / groups, kh, kw)`.
-        arguments: strides, padding pairs, dilations and groups.
+        steps: of the convolution.
         running_mean, running_var: `(o,)`, changed in place, or None.
         scale, shift: `(o,)`, or None for 1 and 0.
         momentum: the share of the new statistics.
@@ -155,13 +155,13 @@ def convolve_and_normalize(
     """
     if not primitives(w).are_vectors(w.shape[0], running_mean, running_var, scale, shift):
         return None
-    y, moments = conv_with_moments(x, w, *arguments)
+    y, moments = convolve(x, w, steps, None, True)
     if moments is None or y.size == y.shape[1]:
         return None
     result, mean, rstd = _by_moments(
         y, moments, scale, shift, eps, running_mean, running_var, momentum, kind, low, high
     )
-    return NormalizedConvolution(x, w, arguments, y, mean, rstd, scale, shift is not None, result)
+    return NormalizedConvolution(x, w, steps, y, mean, rstd, scale, shift is not None, result)
 
 
 def normalize_by(
