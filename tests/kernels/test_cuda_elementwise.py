@@ -9,7 +9,7 @@ import pytest
 
 from tests.kernels.gpu import MEMORY_ORDERS, ROUNDING, channels_last, draw, elements, exact, vectors
 from tests.kernels.native_reference import ACTIVATIONS, activate, finished, gradient_of, near, value_of
-from tinytrain.kernels.cuda import elementwise, layout, normalization
+from tinytrain.kernels.cuda import elementwise, layout, normalization, primitives
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("gpu")]
 
@@ -255,6 +255,24 @@ def test_batch_norm_factors(gpu):
         assert near(exact(gamma), -factor * total / 20 - slope * mean)
         assert near(exact(grad_w), right * total_y)
         assert normalization.batch_norm_grad(*arguments, False)[1:3] == (None, None)
+
+
+def test_a_convolution_with_its_normalisation_is_both(gpu):
+    x, w = draw((4, 5, 6, 7)), gpu.ascontiguousarray(draw((9, 5, 3, 3), seed=1))
+    where = (1, 1, 1, 1, 1, 1, 1, 1, 1)
+    norm_w, norm_b = vectors(2, 9)
+    y, mean, m2 = primitives.conv_forward(x, w, where, None, True)
+    right, moved = ([gpu.zeros(9, "float32"), gpu.ones(9, "float32")] for _ in range(2))
+    factors = primitives.batch_norm_prepare(mean, m2, 4 * 6 * 7, norm_w, norm_b, 1e-3, *right, 0.25)
+    found = primitives.conv_and_prepare(x, w, where, *moved, norm_w, norm_b, 1e-3, 0.25)
+    for a, b in zip((*found, *moved), (y, mean, *factors, *right), strict=True):
+        assert (exact(a) == exact(b)).all()
+    for shape, wrong in (((4, 5, 6, 7), gpu.zeros(8, "float32")), ((1, 5, 1, 1), moved[0]), ((0, 5, 6, 7), moved[0])):
+        one_pixel = gpu.ascontiguousarray(w[:, :, :1, :1])
+        unpadded = (1, 1, 0, 0, 0, 0, 1, 1, 1)
+        before = exact(wrong)
+        assert primitives.conv_and_prepare(draw(shape), one_pixel, unpadded, wrong, *[None] * 3, 1e-3, 0.25) is None
+        assert (exact(wrong) == before).all()
 
 
 def test_running_statistics_of_halves_move_too(gpu):

@@ -269,6 +269,37 @@ def test_batch_norm_factors():
         assert _native.batch_norm_grad(total, total_y, mean, rstd, weight, 20, False)[1:3] == (None, None)
 
 
+def test_a_convolution_with_its_normalisation_is_both():
+    x, w = draw((4, 5, 6, 7)), np.ascontiguousarray(draw((9, 5, 3, 3), seed=1))
+    where = (1, 1, 1, 1, 1, 1, 1, 1, 1)
+    norm_w, norm_b, *_ = vectors((4, 9))
+    y, mean, m2 = _native.conv_forward(x, w, where, None, True)
+    right = [np.zeros(9, np.float32), np.ones(9, np.float32)]
+    moved = [each.copy() for each in right]
+    expected = (y, mean, *_native.batch_norm_prepare(mean, m2, 4 * 6 * 7, norm_w, norm_b, 1e-3, *right, 0.25))
+    found = _native.conv_and_prepare(x, w, where, *moved, norm_w, norm_b, 1e-3, 0.25)
+    for a, b in zip((*found, *moved), (*expected, *right), strict=True):
+        assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("shape", "running_mean"),
+    [
+        ((4, 5, 3, 3), np.zeros(8, np.float32)),
+        ((4, 5, 3, 3), np.zeros(9, np.float64)),
+        ((4, 5, 3, 3), [0.0] * 9),
+        ((1, 5, 3, 3), np.zeros(9, np.float32)),
+        ((0, 5, 3, 3), np.zeros(9, np.float32)),
+    ],
+    ids=["length", "type", "list", "one value", "no value"],
+)
+def test_nothing_has_changed_where_a_convolution_is_not_normalised(shape, running_mean):
+    before = np.array(running_mean)
+    w, where = np.ascontiguousarray(draw((9, 5, 3, 3), seed=1)), (1, 1, 0, 0, 0, 0, 1, 1, 1)
+    assert _native.conv_and_prepare(draw(shape), w, where, running_mean, None, None, None, 1e-3, 0.25) is None
+    assert np.array_equal(running_mean, before)
+
+
 ENDS = {
     "channels": [(0, 0), (3, 2), (0, 0), (0, 0)],
     "pixels": [(0, 0), (0, 0), (2, 1), (1, 3)],

@@ -13,10 +13,18 @@ from tinytrain.device import Array, cupy
 from tinytrain.kernels.cuda import cudnn, depthwise, direct, elementwise
 from tinytrain.kernels.cuda.geometry import Geometry, output_shape
 from tinytrain.kernels.cuda.layout import empty, pixels_of
+from tinytrain.kernels.cuda.normalization import are_vectors, batch_norm_prepare
 from tinytrain.kernels.cuda.plans import NoPlanError
 from tinytrain.kernels.cuda.sources import NONE
 
-__all__ = ["conv_backward", "conv_forward", "conv_input_grad", "conv_weight_grad", "reads_pending"]
+__all__ = [
+    "conv_and_prepare",
+    "conv_backward",
+    "conv_forward",
+    "conv_input_grad",
+    "conv_weight_grad",
+    "reads_pending",
+]
 
 Numbers = tuple[int, ...]
 Sink = tuple[Any, ...] | None
@@ -115,6 +123,38 @@ def conv_weight_grad(g: Any, x: Any, w_shape: tuple[int, ...], geometry: Numbers
         assert grad_w is not None
         return grad_w
     return _dense_weight_grad(_computed_gradient(g), _computed(x), tuple(w_shape), geometry, it)
+
+
+def conv_and_prepare(
+    x: Any,
+    w: Array,
+    geometry: Numbers,
+    running_mean: Array | None,
+    running_var: Array | None,
+    norm_w: Array | None,
+    norm_b: Array | None,
+    eps: float,
+    momentum: float,
+) -> tuple[Array, Array, Array, Array, Array] | None:
+    """Return a convolution and what it is normalised by its own statistics with: `(y, mean, scale, shift, rstd)`.
+
+    Args:
+        x, w, geometry: as for `conv_forward`.
+        running_mean, running_var, norm_w, norm_b, eps, momentum: as for `batch_norm_prepare`.
+
+    Returns:
+        None, and nothing has changed, where a vector does not fit or a channel has not two values.
+    """
+    if not are_vectors(w.shape[0], running_mean, running_var, norm_w, norm_b):
+        return None
+    found = conv_forward(x, w, geometry, None, True)
+    if not isinstance(found, tuple):
+        return None
+    y, mean, m2 = found
+    count = y.size // y.shape[1]
+    if count < 2:
+        return None
+    return (y, mean, *batch_norm_prepare(mean, m2, count, norm_w, norm_b, eps, running_mean, running_var, momentum))
 
 
 def conv_backward(

@@ -1,6 +1,7 @@
 """All primitives of the back end, under the names that `kernels/native/_native.pyi` lists, and two of its own."""
 
 from tinytrain.kernels.cuda.convolution import (
+    conv_and_prepare,
     conv_backward,
     conv_forward,
     conv_input_grad,
@@ -22,6 +23,7 @@ __all__ = [
     "are_vectors",
     "batch_norm_grad",
     "batch_norm_prepare",
+    "conv_and_prepare",
     "conv_backward",
     "conv_forward",
     "conv_input_grad",

@@ -49,13 +49,17 @@ def convolve(
         b: a bias or None.
         with_moments: whether the moments are wanted; they are taken while the result is in cache, if there are values.
     """
+    where, source, w = operands(x, w, steps)
+    found = primitives(w).conv_forward(source, w, where, None if b is None else _contiguous(b), with_moments)
+    return (found[0], found[1:]) if with_moments and isinstance(found, tuple) else (found, None)
+
+
+def operands(x: Any, w: Array, steps: Steps) -> tuple[Geometry, Any, Array]:
+    """Return the geometry of a convolution, what the back end reads of its input, and its weight, contiguous."""
     where = steps.numbers or geometry(steps)
     if isinstance(x, Pending):
         x = source_of(x) if reads_pending(w, where, w.shape) else x.settle()
-    if b is not None:
-        b = _contiguous(b)
-    found = primitives(w).conv_forward(x, _contiguous(w), where, b, with_moments)
-    return (found[0], found[1:]) if with_moments and isinstance(found, tuple) else (found, None)
+    return where, x, _contiguous(w)
 
 
 def conv_input_grad(

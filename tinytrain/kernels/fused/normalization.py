@@ -7,7 +7,7 @@ from typing import Any
 from tinytrain.device import Array
 from tinytrain.kernels.fused.activations import NONE, Activation, lies_channels_last
 from tinytrain.kernels.fused.backends import primitives
-from tinytrain.kernels.fused.convolution import conv_gradients, convolve
+from tinytrain.kernels.fused.convolution import conv_gradients, operands
 from tinytrain.kernels.fused.gradients import (
     NO_ACTIVATION,
     NO_NORM,
@@ -48,29 +48,10 @@ def normalize_batch(
     if not _fits(x, backend, running_mean, running_var, w, b):
         return None
     x = _laid_out(x, backend)
-    moments = backend.moments(x) if moments is None else moments
-    result, mean, rstd = _by_moments(x, moments, w, b, eps, running_mean, running_var, momentum)
-    return result, x, mean, rstd
-
-
-def _by_moments(
-    x: Array,
-    moments: tuple[Array, Array],
-    w: Array | None,
-    b: Array | None,
-    eps: float,
-    running_mean: Array | None,
-    running_var: Array | None,
-    momentum: float,
-    *activation: Any,
-) -> tuple[Activation, Array, Array]:
-    """Return `x` normalised and activated, pending, with its mean and the reciprocal of its standard deviation."""
-    mean, m2 = moments
+    mean, m2 = backend.moments(x) if moments is None else moments
     count = x.size // x.shape[1]
-    scale, shift, rstd = primitives(x).batch_norm_prepare(
-        mean, m2, count, w, b, eps, running_mean, running_var, momentum
-    )
-    return Activation(x, scale, shift, None, *activation), mean, rstd
+    scale, shift, rstd = backend.batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum)
+    return Activation(x, scale, shift), x, mean, rstd
 
 
 class NormalizedConvolution:
@@ -153,14 +134,12 @@ def convolve_and_normalize(
         What was computed; None, and nothing has changed, where a vector is not of `o` float32 or a channel of the
         result has not two values.
     """
-    if not primitives(w).are_vectors(w.shape[0], running_mean, running_var, scale, shift):
+    where, source, w = operands(x, w, steps)
+    found = primitives(w).conv_and_prepare(source, w, where, running_mean, running_var, scale, shift, eps, momentum)
+    if found is None:
         return None
-    y, moments = convolve(x, w, steps, None, True)
-    if moments is None or y.size == y.shape[1]:
-        return None
-    result, mean, rstd = _by_moments(
-        y, moments, scale, shift, eps, running_mean, running_var, momentum, kind, low, high
-    )
+    y, mean, factor, summand, rstd = found
+    result = Activation(y, factor, summand, None, kind, low, high)
     return NormalizedConvolution(x, w, steps, y, mean, rstd, scale, shift is not None, result)
 
 

@@ -36,6 +36,18 @@ def batch_norm_prepare(
     momentum: float,
     /,
 ) -> tuple[Array, Array, Array]: ...
+def conv_and_prepare(
+    x: Source,
+    w: Array,
+    geometry: Geometry,
+    running_mean: Array | None,
+    running_var: Array | None,
+    norm_w: Array | None,
+    norm_b: Array | None,
+    eps: float,
+    momentum: float,
+    /,
+) -> tuple[Array, Array, Array, Array, Array] | None: ...
 def batch_norm_grad(
     sum: Array,
     sum_y: Array,

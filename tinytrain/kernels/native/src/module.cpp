@@ -513,18 +513,20 @@ Ref grad_sums(Arguments a) {
   return pack({sum.object, mean ? sum_y.object : nullptr});
 }
 
-// are_vectors(c, running_mean, running_var, w, b) -> whether each is None or has a number for each of c channels, as below
-Ref are_vectors(Arguments a) {
-  const int64_t c = integer(a[0]);
-  bool fit = true;
-  for (int i = 1; i < 5 && fit; i++) {
-    if (a[i] == Py_None) continue;
-    PyArrayObject* array = (PyArrayObject*)a[i];
-    fit = PyArray_Check(a[i]) && PyArray_TYPE(array) == NPY_FLOAT && PyArray_NDIM(array) == 1 &&
-          PyArray_DIM(array, 0) == c && PyArray_IS_C_CONTIGUOUS(array);
+// Whether each of four is None or has a number for each of c channels.
+bool fit(Arguments vectors, int64_t c) {
+  for (int i = 0; i < 4; i++) {
+    if (vectors[i] == Py_None) continue;
+    PyArrayObject* array = (PyArrayObject*)vectors[i];
+    if (!PyArray_Check(vectors[i]) || PyArray_TYPE(array) != NPY_FLOAT || PyArray_NDIM(array) != 1 ||
+        PyArray_DIM(array, 0) != c || !PyArray_IS_C_CONTIGUOUS(array))
+      return false;
   }
-  return Ref(PyBool_FromLong(fit));
+  return true;
 }
+
+// are_vectors(c, running_mean, running_var, w, b) -> whether they fit
+Ref are_vectors(Arguments a) { return Ref(PyBool_FromLong(fit(a + 1, integer(a[0])))); }
 
 // batch_norm_prepare(mean, m2, count, w, b, eps, running_mean, running_var, momentum) -> (scale, shift, rstd)
 Ref batch_norm_prepare(Arguments a) {
@@ -548,6 +550,26 @@ Ref batch_norm_prepare(Arguments a) {
   for (npy_intp i = 0; i < c && running_var; i++)
     running_var[i] = running_var[i] * keep + (float)(m2[i] / (count - 1)) * take;
   return pack({scale.object, shift.object, rstd.object});
+}
+
+// conv_and_prepare(x, w, geometry, running_mean, running_var, norm_w, norm_b, eps, momentum)
+//   -> (y, mean, scale, shift, rstd): conv_forward, and batch_norm_prepare with its moments; None, and nothing has changed,
+// where the vectors do not fit or a channel has not two values
+Ref conv_and_prepare(Arguments a) {
+  const npy_intp c = PyArray_NDIM(as_array(a[1])) ? PyArray_DIM((PyArrayObject*)a[1], 0) : 0;
+  if (c == 0 || !fit(a + 3, c)) return none();
+  PyObject* const convolution[] = {a[0], a[1], a[2], Py_None, Py_True};
+  Ref found = conv_forward(convolution);
+  if (!PyTuple_Check(found.object)) return none();
+  PyObject* const y = PyTuple_GET_ITEM(found.object, 0);
+  PyObject* const mean = PyTuple_GET_ITEM(found.object, 1);
+  const double values = (double)(PyArray_SIZE((PyArrayObject*)y) / c);
+  if (values < 2) return none();
+  Ref count(PyFloat_FromDouble(values));
+  PyObject* const norm[] = {mean, PyTuple_GET_ITEM(found.object, 2), count.object, a[5], a[6], a[7], a[3], a[4], a[8]};
+  Ref factors = batch_norm_prepare(norm);
+  PyObject* const* made = PySequence_Fast_ITEMS(factors.object);
+  return pack({y, mean, made[0], made[1], made[2]});
 }
 
 // batch_norm_grad(sum, sum_y, mean, rstd, w, count, through_statistics) -> (alpha, beta, gamma, grad_w)
@@ -791,6 +813,7 @@ PyMethodDef METHODS[] = {
     ENTRY(grad_sums, 2),
     ENTRY(are_vectors, 5),
     ENTRY(batch_norm_prepare, 9),
+    ENTRY(conv_and_prepare, 9),
     ENTRY(batch_norm_grad, 7),
     ENTRY(max_pool, 5),
     ENTRY(max_pool_grad, 5),
