@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 
 class Steps(tuple[Any, ...]):
-    """Strides, zeros before and after each axis, dilations (each one an axis) and the number of groups.
+    """Strides, zeros before and after each axis, dilations (each one an axis) and the number of groups."""
 
-    Attributes:
-        numbers: what the fused kernels have made of them, once they have (`fused.convolution.geometry`).
-    """
-
-    numbers: tuple[int, ...] | None = None
+    @functools.cached_property
+    def numbers(self) -> tuple[int, ...]:
+        """What back ends read, of one or two axes: strides, padding before, padding after, dilations, groups."""
+        stride, padding, dilation, groups = self
+        if len(stride) == 1:
+            stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
+        (before_h, after_h), (before_w, after_w) = padding
+        return (*stride, before_h, before_w, after_h, after_w, *dilation, groups)

@@ -34,7 +34,7 @@ def reads_pending(geometry: Numbers, w_shape: tuple[int, ...]) -> bool:
     """Return whether a convolution reads values that are not computed yet.
 
     Args:
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
         w_shape: `(o, c // groups, *kernel)`.
     """
     return geometry[-1] > 1 and w_shape[0] == geometry[-1] and w_shape[1] == 1
@@ -46,7 +46,7 @@ def conv_forward(x: Any, w: Array, geometry: Numbers, bias: Array | None, want_m
     Args:
         x: an array, or `(y, scale, shift, kind, low, high)`.
         w: `(o, c // groups, *kernel)`, contiguous.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
         bias: `(o,)` or None.
         want_moments: whether mean and sum of squared deviations of each channel are.
 
@@ -81,7 +81,7 @@ def conv_input_grad(
         g: gradient of the output: an array, or `(g, y, scale, shift, kind, low, high, alpha, beta, gamma)`.
         w: `(o, c // groups, *kernel)`, contiguous.
         x_shape: of the input.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
         sink: `(add, m, scale, shift, kind, low, high, y, mean)` or None.
 
     Raises:
@@ -107,7 +107,7 @@ def conv_weight_grad(g: Any, x: Any, w_shape: tuple[int, ...], geometry: Numbers
         g: as for `conv_input_grad`.
         x: as for `conv_forward`.
         w_shape: `(o, c // groups, *kernel)`.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
 
     Raises:
         ValueError: the operands do not fit together.

@@ -57,7 +57,7 @@ def fprop(x: Array, w: Array, geometry: Shape, bias: Array | None = None) -> Arr
     Args:
         x: `(n, c, h, w)`, or `(n, c, l)`.
         w: `(o, c // groups, kh, kw)`, or `(o, c // groups, k)`; of the type of `x`.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
         bias: `(o,)` of the type of `x`, or None.
 
     Returns:
@@ -84,7 +84,7 @@ def dgrad(g: Array, w: Array, x_shape: Sequence[int], geometry: Shape) -> Array:
         g: gradient of the output, `(n, o, oh, ow)` or `(n, o, ol)`; may hold fewer windows than fit into the input.
         w: `(o, c // groups, kh, kw)`, or `(o, c // groups, k)`; of the type of `g`.
         x_shape: shape of the input.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
 
     Returns:
         `x_shape`, channels-last in memory.
@@ -106,7 +106,7 @@ def wgrad(g: Array, x: Array, w_shape: Sequence[int], geometry: Shape) -> Array:
         g: gradient of the output, `(n, o, oh, ow)` or `(n, o, ol)`; may hold fewer windows than fit into the input.
         x: `(n, c, h, w)`, or `(n, c, l)`; of the type of `g`.
         w_shape: shape of the weight.
-        geometry: see `fused.convolution.geometry`.
+        geometry: see `Steps.numbers`.
 
     Returns:
         `w_shape` in the type of `g`, in C order.

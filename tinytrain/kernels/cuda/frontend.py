@@ -109,7 +109,7 @@ def describe(
         operation: `fprop`, `dgrad` or `wgrad`.
         x_shape: `(n, c, h, w)` of the input.
         w_shape: `(o, c // groups, kh, kw)`.
-        geometry: strides, padding before, padding after, dilations and groups, as in `fused.convolution.geometry`.
+        geometry: strides, padding before, padding after, dilations and groups, as in `Steps.numbers`.
         dtype: name of the arrays' type.
         y_shape: of the output's gradient, which may hold fewer windows than fit into the input; None: all of them.
         tf32: whether float32 may be rounded for the tensor cores.

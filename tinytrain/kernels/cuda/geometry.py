@@ -47,7 +47,7 @@ class Geometry:
         Args:
             x: the input.
             w_shape: `(o, c // groups, *kernel)`.
-            numbers: see `fused.convolution.geometry`.
+            numbers: see `Steps.numbers`.
 
         Raises:
             ValueError: the channels do not fit together.

@@ -47,7 +47,7 @@ def reads_pending(value: Array | Pending, geometry: tuple[int, ...], w_shape: tu
 
     Args:
         value: an operand.
-        geometry: see `convolution.geometry`.
+        geometry: see `Steps.numbers`.
         w_shape: `(o, c // groups, *kernel)`.
     """
     return _is_on_cpu(value) or bool(primitives(value).reads_pending(geometry, w_shape))

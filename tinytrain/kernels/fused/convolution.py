@@ -56,7 +56,7 @@ def convolve(
 
 def operands(x: Any, w: Array, steps: Steps) -> tuple[Geometry, Any, Array]:
     """Return the geometry of a convolution, what the back end reads of its input, and its weight, contiguous."""
-    where = steps.numbers or geometry(steps)
+    where = steps.numbers
     if isinstance(x, Pending):
         x = source_of(x) if reads_pending(w, where, w.shape) else x.settle()
     return where, x, _contiguous(w)
@@ -74,7 +74,7 @@ def conv_input_grad(
     """Return the gradient of a convolution's input; arguments as for the reference."""
     if len(stride) > 2:
         return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
-    where = geometry(Steps((stride, padding, dilation, groups)))
+    where = Steps((stride, padding, dilation, groups)).numbers
     return primitives(w).conv_input_grad(_output_gradient(g, w, where), _contiguous(w), tuple(x_shape), where, None)[0]
 
 
@@ -90,7 +90,7 @@ def conv_weight_grad(
     """Return the gradient of a convolution's weight; arguments as for the reference."""
     if len(stride) > 2:
         return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
-    where = geometry(Steps((stride, padding, dilation, groups)))
+    where = Steps((stride, padding, dilation, groups)).numbers
     w_shape = tuple(w_shape)
     if not reads_pending(g, where, w_shape):
         g, x = settled(g), settled(x)
@@ -114,21 +114,11 @@ def conv_gradients(g: Any, x: Any, w: Array, steps: Steps, needs: tuple[bool, ..
         steps: at most two axes.
         needs: whether the input's and the weight's gradient are wanted.
     """
-    where = steps.numbers or geometry(steps)
+    where = steps.numbers
     if not reads_pending(w, where, w.shape):
         g, x = settled(g), settled(x)
     job = Job(gradient_source(g), x, _contiguous(w), where, needs)
     return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
-
-
-def geometry(steps: Steps) -> Geometry:
-    """Return the numbers that module.cpp reads: strides, padding before and after, dilations, groups."""
-    stride, padding, dilation, groups = steps
-    if len(stride) == 1:
-        stride, padding, dilation = (1, *stride), ((0, 0), *padding), (1, *dilation)
-    (before_h, after_h), (before_w, after_w) = padding
-    steps.numbers = (*stride, before_h, before_w, after_h, after_w, *dilation, groups)
-    return steps.numbers
 
 
 def _output_gradient(g: Any, w: Array, where: Geometry) -> Any:

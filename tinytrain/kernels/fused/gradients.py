@@ -29,7 +29,7 @@ class Job:
         g: gradient of the output: an array, or a tuple as in module.cpp.
         x: the input: an array or an `Activation`.
         w: the weight, contiguous.
-        geometry: see `convolution.geometry`.
+        geometry: see `Steps.numbers`.
         needs: whether the input's and the weight's gradient are wanted.
     """
 

@@ -398,9 +398,7 @@ void conv_weight_grad_dense<AmxProducts>(const Geometry& given, const GradSource
       const int64_t pixels = out.rows * out.columns;
       Ahead ahead;
       if (band + 1 < last_band) {
-        const Window next = bands.at(band + 1);
-        ahead.add(grads, bands.first(next), next.rows * next.columns);
-        if (num_ranges == 1) fetch_window(ahead, read_by(g, next), g.h, g.w, x);  // else it reads some channels
+        fetch_band(ahead, g, bands, band + 1, grads, x, num_ranges == 1);
         ahead.spread(taps * ((num_channels + PANEL - 1) / PANEL) * AmxProducts::fetches(1, g.o, pixels));
       }
       float* source = scratch(SCRATCH_SOURCE, in.rows * in.columns * x_pitch + PANEL);

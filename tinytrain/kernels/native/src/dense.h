@@ -335,6 +335,14 @@ static int64_t num_parts(int64_t bands, int64_t size) {
   return parts;
 }
 
+// Has fetched what weights' gradients read of a band; its input only where they read all channels of that.
+static void fetch_band(Ahead& ahead, const Geometry& g, const Bands& bands, int64_t band, const GradSource& grads,
+                       const Source& x, bool all_channels) {
+  const Window out = bands.at(band);
+  ahead.add(grads, bands.first(out), out.rows * out.columns);
+  if (all_channels) fetch_window(ahead, read_by(g, out), g.h, g.w, x);
+}
+
 template <class P>
 static void conv_weight_grad_dense(const Geometry& given, const GradSource& grads, const Source& x, float* grad_w) {
   const Geometry g = flattened(given);
@@ -368,9 +376,7 @@ static void conv_weight_grad_dense(const Geometry& given, const GradSource& grad
       const int64_t num_runs = merge ? g.kh : taps, height = merge ? g.kw * cg : num_channels;
       Ahead ahead;
       if (band + 1 < last) {
-        const Window next = bands.at(band + 1);
-        ahead.add(grads, bands.first(next), next.rows * next.columns);
-        if (num_ranges == 1) fetch_window(ahead, read_by(g, next), g.h, g.w, x);  // else it reads some channels
+        fetch_band(ahead, g, bands, band + 1, grads, x, num_ranges == 1);
         ahead.spread(g.groups * panels * num_runs * P::fetches(1, height, pixels), 16);  // more would hold up the products
       }
       float* source = scratch(SCRATCH_SOURCE, in.rows * row + VL);
