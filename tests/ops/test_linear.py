@@ -27,6 +27,27 @@ def test_linear_is_a_product_and_a_sum(shape, weight_shape, with_bias):
     assert gradcheck(F.linear, operands)
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (3, 4), (3, 1)])
+def test_linear_adds_what_broadcasts_to_its_result(shape):
+    operands = [random(3, 5), random(4, 5, seed=1), random(*shape, seed=2)]
+    x, w, b = (each.detach().numpy() for each in operands)
+    np.testing.assert_allclose(F.linear(*operands).detach().numpy(), x @ w.T + b)
+    assert gradcheck(F.linear, operands)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 3, 5)])
+def test_linear_rounds_floats_of_16_bits_once(shape):
+    x, w, b = (random(*s, seed=i).detach().to(tt.float16) for i, s in enumerate([shape, (4, 5), (4,)]))
+    wide = F.linear(x.float(), w.float(), b.float())
+    assert F.linear(x, w, b).tolist() == wide.to(tt.float16).tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_sum_beyond_16_bits_is_infinite_and_nobody_is_warned():
+    x, w = tt.full((1, 2), 300.0).to(tt.float16), tt.full((1, 2), 300.0).to(tt.float16)
+    assert F.linear(x, w).tolist() == [[float("inf")]]
+
+
 def test_linear_takes_no_features():
     assert F.linear(tt.zeros(2, 0), tt.zeros(3, 0), tt.ones(3)).tolist() == [[1, 1, 1], [1, 1, 1]]
 
@@ -37,6 +58,8 @@ def test_linear_takes_no_features():
         (tt.zeros(2, 3), tt.zeros(4, 5), None, r"input \[2, 3\] has 3 features, the weight \[4, 5\] takes 5"),
         (tt.zeros(2, 3), tt.zeros(4, 3, dtype=tt.float64), None, "same dtype, but got float32 and float64"),
         (tt.zeros(2, 3), tt.zeros(4, 3), tt.zeros(5), r"`bias` must have the shape \[4\]; got \[5\]"),
+        (tt.zeros(2, 3), tt.zeros(4, 3), tt.zeros(2, 2, 4), r"`bias` must have the shape \[4\]; got \[2, 2, 4\]"),
+        (tt.zeros(2, 3), tt.zeros(4, 3), tt.zeros(4, dtype=tt.float64), "dtype of the input, float32; got float64"),
         (tt.zeros(()), tt.zeros(4, 3), None, r"expected an input \(\*, in_features\)"),
         (tt.zeros(2, 3), tt.zeros(1, 4, 3), None, r"and a weight \(out_features, in_features\)"),
     ],

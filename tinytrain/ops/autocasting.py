@@ -171,11 +171,11 @@ def by_autocast(function: Function) -> Function:
 
     @functools.wraps(function)
     def run_one(input: Any) -> Any:  # as below, in a quarter of the time (`benchmarks/overhead.py`)
-        return _cast_and_run(function, name, (input,), {}) if _mode.on else function(input)
+        return run_by_autocast(function, name, (input,)) if _mode.on else function(input)
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return _cast_and_run(function, name, args, kwargs) if _mode.on else function(*args, **kwargs)
+        return run_by_autocast(function, name, args, kwargs) if _mode.on else function(*args, **kwargs)
 
     return run_one if takes_one else run  # type: ignore[return-value]  # the wrapper has the signature of what it wraps
 
@@ -188,7 +188,14 @@ def _set(device_type: str, dtype: dtypes.dtype | None) -> None:
     _mode.on = bool(_mode.lower)
 
 
-def _cast_and_run(function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run_by_autocast(
+    function: Callable[..., Any], name: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
+) -> Any:
+    """Call a function with its operands treated as the tables say of the op `name`, where autocast is in force.
+
+    It is called at once where no rule holds for them. `by_autocast` does this for any op, in a third of a microsecond.
+    """
+    kwargs = kwargs or {}
     tensors = list(_tensors((args, tuple(kwargs.values()))))
     where = _device_type(tensors[0]) if tensors else "cpu"
     lower, rule = _mode.lower.get(where), RULES[where].get(name)

@@ -7,8 +7,8 @@ The sums are in `kernels`; here are PyTorch's arguments, their checks and the gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from tinytrain.device import Array
 from tinytrain.dtypes import is_low
 from tinytrain.kernels import find_kernel, kernel
 from tinytrain.kernels.steps import Steps
-from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.autocasting import is_any_autocast_enabled, run_by_autocast
 from tinytrain.ops.checked import Checked, written
 from tinytrain.ops.common import rounds_once, same_device, to_tuple
-from tinytrain.pending import Pending, settled
+from tinytrain.pending import Pending
 from tinytrain.recording import record
 from tinytrain.tape import is_grad_enabled
 from tinytrain.tensor import Tensor
@@ -32,7 +32,6 @@ Options = tuple[Any, Any, Any, Any]
 """Stride, padding, dilation and groups as somebody has given them."""
 
 
-@by_autocast
 def conv1d(
     input: Tensor,
     weight: Tensor,
@@ -43,10 +42,9 @@ def conv1d(
     groups: int = 1,
 ) -> Tensor:
     """Return the convolution of `input` with `weight` over one spatial axis; arguments as for `conv2d`."""
-    return _convolve(input, "conv1d", 1, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv1d", 1, weight, bias, (stride, padding, dilation, groups))
 
 
-@by_autocast
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -77,10 +75,9 @@ def conv2d(
             names argument and value.
         TypeError: an argument is of another kind.
     """
-    return _convolve(input, "conv2d", 2, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv2d", 2, weight, bias, (stride, padding, dilation, groups))
 
 
-@by_autocast
 def conv3d(
     input: Tensor,
     weight: Tensor,
@@ -91,99 +88,100 @@ def conv3d(
     groups: int = 1,
 ) -> Tensor:
     """Return the convolution of `input` with `weight` over three spatial axes; arguments as for `conv2d`."""
-    return _convolve(input, "conv3d", 3, weight, bias, stride, padding, dilation, groups)
+    return _convolve(input, "conv3d", 3, weight, bias, (stride, padding, dilation, groups))
 
 
-def _convolve(
-    input: Tensor,
-    name: str,
-    num_axes: int,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Ints,
-    padding: Ints | str,
-    dilation: Ints,
-    groups: int,
+class Plan(NamedTuple):
+    """How a convolution of such operands is computed.
+
+    Args:
+        steps: how it goes over its input.
+        convolve, gradients: the kernels `convolve` and `conv_gradients`.
+    """
+
+    steps: Steps
+    convolve: Callable[..., Any]
+    gradients: Callable[..., Any]
+
+
+def _convolve(input: Tensor, name: str, num_axes: int, weight: Tensor, bias: Tensor | None, options: Options) -> Tensor:
+    if is_any_autocast_enabled():
+        return run_by_autocast(_convolve_as_given, name, (input, name, num_axes, weight, bias, options))
+    return _convolve_as_given(input, name, num_axes, weight, bias, options)
+
+
+def _convolve_as_given(
+    input: Tensor, name: str, num_axes: int, weight: Tensor, bias: Tensor | None, options: Options
 ) -> Tensor:
-    steps = _checked_steps(name, num_axes, input, weight, bias, (stride, padding, dilation, groups))
-    is_batch = input.ndim == num_axes + 2
-    x = input.value if is_batch else input.array[None]
-    w = weight.array
-    if w.itemsize == 2 and isinstance(w, np.ndarray) and is_low(w.dtype):
-        return _wide_convolve(input, name, num_axes, weight, bias, stride, padding, dilation, groups)
-    b = None if bias is None else bias.array
-    convolve, both = find_kernel("convolve", x), find_kernel("conv_gradients", x)
-    if num_axes == 3 or convolve is None:
-        y, moments, both = kernel("conv_forward", x)(x, w, *steps, b), None, None
-    else:
-        # A convolution without bias is nearly always followed by a normalisation.
-        y, moments = convolve(x, w, steps, b, b is None and is_grad_enabled())
+    plan = _plan_of(input, name, num_axes, weight, bias, options)
+    if plan is None:
+        return _step_aside(input, name, num_axes, weight, bias, options)
+    steps, convolve, gradients = plan
+    x, w = input.value, weight.array
+    # A convolution without bias is nearly always followed by a normalisation.
+    y, moments = convolve(x, w, steps, None if bias is None else bias.array, bias is None and is_grad_enabled())
 
-    def rule(g: Array | Pending, needs: tuple[bool, ...]) -> tuple[Array | Pending | None, ...]:
-        if both is not None and is_batch:
-            grads = both(g, x, w, steps, needs)
-        else:
-            if not is_batch:
-                g = settled(g)[None]
-            g_x = kernel("conv_input_grad", g)(g, w, x.shape, *steps) if needs[0] else None
-            g_w = kernel("conv_weight_grad", g)(g, x, w.shape, *steps) if needs[1] else None
-            grads = (g_x if is_batch or g_x is None else g_x[0], g_w)
-        if bias is None:
-            return grads
-        return *grads, kernel("conv_bias_grad", g)(g) if needs[2] else None
+    def rule(g: Array | Pending, needs: tuple[bool, ...]) -> Sequence[Array | Pending | None]:
+        return gradients(g, x, w, steps, needs)
 
-    operands = (input, weight) if bias is None else (input, weight, bias)
-    result = record(
-        y if is_batch else y[0], "Convolution", operands, rule, saved=(input, weight), takes_pending=both is not None
-    )
-    result._moments = moments if is_batch else None
+    read = (input, weight)
+    result = record(y, "Convolution", read if bias is None else (*read, bias), rule, saved=read, takes_pending=True)
+    result._moments = moments
     return result
 
 
 def convolved(x: Array | Pending, weight: Tensor, bias: Tensor | None, options: Options) -> Array | None:
     """Return the values of `conv2d` of a batch's; None where such operands have not passed its checks before."""
     w, b = weight.array, None if bias is None else bias.array
-    steps = known_steps("conv2d", x, w, b, options)
-    if steps is None or x.ndim != 4:
+    plan = known_plan("conv2d", x, w, b, options)
+    return None if plan is None else plan.convolve(x, w, plan.steps, b, False)[0]
+
+
+def known_plan(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> Plan | None:
+    """Return how a convolution is computed where one of such operands has passed all checks."""
+    return _checked.get(_key_of(name, x, w, b, options))
+
+
+def _plan_of(input: Any, name: str, num_axes: int, weight: Any, bias: Any, options: Options) -> Plan | None:
+    """Return how a convolution is computed whose operands fit together, None where it first needs other operands."""
+    key = None
+    if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
+        key = _key_of(name, input.value, weight.value, None if bias is None else bias.value, options)
+        found: Plan | None = _checked.get(key)
+        if found is not None:
+            return found
+    steps = _check_arguments(name, num_axes, input, weight, bias, *options)
+    x, w = input.value, weight.array
+    if len(x.shape) == num_axes + 1 or (is_low(w.dtype) and isinstance(w, np.ndarray)):
         return None
-    convolve = find_kernel("convolve", x)
-    return kernel("conv_forward", x)(x, w, *steps, b) if convolve is None else convolve(x, w, steps, b, False)[0]
+    return _checked.keep(key, Plan(steps, kernel("convolve", x), kernel("conv_gradients", x)))
 
 
-def known_steps(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> Steps | None:
-    """Return the steps of a convolution where one of such operands has passed all checks.
+def _step_aside(
+    input: Tensor, name: str, num_axes: int, weight: Tensor, bias: Tensor | None, options: Options
+) -> Tensor:
+    """Return a convolution by one of other operands: with a batch of one, or in float32."""
+    if input.ndim == num_axes + 1:
+        return _convolve_as_given(input.unsqueeze(0), name, num_axes, weight, bias, options).squeeze(0)
+    return _wide_convolve(input, name, num_axes, weight, bias, options)
 
-    None also where its kernel set would compute it in another type.
-    """
-    return None if w.itemsize == 2 else _checked.get(_key_of(name, x, w, b, options))
 
-
-_wide_convolve = rounds_once(_convolve)
+_wide_convolve = rounds_once(_convolve_as_given)
 """Convolutions of floats of 16 bits on the CPU, whose fast kernels are for float32."""
 
 _checked = Checked()
 
 
-def _checked_steps(name: str, num_axes: int, input: Any, weight: Any, bias: Any, options: Options) -> Steps:
-    """Return the steps of a convolution whose operands fit together."""
-    key = None
-    if isinstance(input, Tensor) and isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)):
-        key = _key_of(name, input.value, weight.value, None if bias is None else bias.value, options)
-        found: Steps | None = _checked.get(key)
-        if found is not None:
-            return found
-    return _checked.keep(key, _check_arguments(name, num_axes, input, weight, bias, *options))
-
-
 def _key_of(name: str, x: Array | Pending, w: Array, b: Array | None, options: Options) -> tuple[Any, ...] | None:
-    """Return what decides whether the operands of a convolution fit together; None where that cannot be told."""
-    if w.__class__ is not np.ndarray:
+    """Return what decides how a convolution is computed, and whether it can be; None where that cannot be told."""
+    kind = x.__class__
+    place = kind if kind is np.ndarray or not isinstance(x, Pending) else x.device_array.__class__
+    if w.__class__ is not np.ndarray or place is not np.ndarray:
         return None  # one GPU is not another
     given = written(options)
     if given is None:
         return None
-    place = x.device_array.__class__ if isinstance(x, Pending) else x.__class__
-    known = (name, given, place, x.shape, x.dtype, w.shape, w.dtype)
+    known = (name, given, find_kernel("convolve", x), kind, x.shape, x.dtype, w.shape, w.dtype)
     return known if b is None else (*known, b.__class__, b.shape, b.dtype)
 
 

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from tinytrain.device import Array, array_module, number_of
-from tinytrain.dtypes import is_low
-from tinytrain.kernels import find_kernel, kernel
+from tinytrain.kernels import kernel
 from tinytrain.kernels.scattering import scatter_add
-from tinytrain.kernels.steps import Steps
-from tinytrain.ops.autocasting import by_autocast
+from tinytrain.ops.autocasting import by_autocast, is_any_autocast_enabled, run_by_autocast
 from tinytrain.ops.common import rounds_once, same_device
+from tinytrain.pending import settled
 from tinytrain.recording import record
 from tinytrain.tensor import Tensor, wrap
 
 __all__ = ["linear", "bilinear", "embedding", "one_hot"]
 
-_ONE_PIXEL = Steps(((1,), ((0, 0),), (1,), 1))
-"""Those of a convolution that is a matrix product."""
 
-
-@by_autocast
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return `input @ weight.T + bias`.
 
     Args:
         input: (*, in_features).
         weight: (out_features, in_features), or (in_features,) for results of shape (*).
-        bias: (out_features,), or () where `weight` has one dimension.
+        bias: (out_features,), or () where `weight` has one dimension; or what broadcasts to the result.
 
     Returns:
         (*, out_features).
@@ -39,71 +34,76 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         RuntimeError: shapes, types or devices do not fit together.
     """
-    x, w = input.array, weight.array
+    if is_any_autocast_enabled():
+        return run_by_autocast(_linear, "linear", (input, weight, bias))
+    return _linear(input, weight, bias)
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    x, w, b = input.array, weight.array, None if bias is None else bias.array
     same_device("linear", input, weight, bias)
-    if w.ndim not in (1, 2) or x.ndim == 0:
+    x_shape, w_shape = x.shape, w.shape
+    if len(w_shape) != 2 or not x_shape or x_shape[-1] != w_shape[1] or x.dtype != w.dtype:
+        return _linear_of_a_vector(input, weight, bias)
+    if b is not None and (b.shape != w_shape[:1] or b.dtype != w.dtype):
+        return _plus(_linear(input, weight, None), bias)
+    is_flat = len(x_shape) == 2
+    rows = x if is_flat else x.reshape(prod(x_shape[:-1]), x_shape[-1])
+    y = kernel("linear", rows)(rows, w, b)
+    gradients = kernel("linear_gradients", rows)
+
+    def rule(g: Array, needs: tuple[bool, ...]) -> Sequence[Any]:
+        if is_flat:
+            return gradients(g, rows, w, needs)
+        grad_x, *others = gradients(g.reshape(rows.shape[0], w_shape[0]), rows, w, needs)
+        return (settled(grad_x).reshape(x_shape) if needs[0] else None, *others)
+
+    read = (input, weight)
+    name = "View" if not is_flat else "Mm" if bias is None else "Addmm"
+    result = y if is_flat else y.reshape(*x_shape[:-1], w_shape[0])
+    return record(result, name, read if bias is None else (*read, bias), rule, saved=read)
+
+
+def _linear_of_a_vector(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return `linear` where the weight is a vector.
+
+    Raises:
+        RuntimeError: it is none, or does not go together with the input.
+    """
+    x_shape, w_shape = list(input.shape), list(weight.shape)
+    if len(w_shape) not in (1, 2) or not x_shape:
         raise RuntimeError(
-            f"linear: expected an input (*, in_features) and a weight (out_features, in_features); got {list(x.shape)} "
-            f"and {list(w.shape)}"
+            f"linear: expected an input (*, in_features) and a weight (out_features, in_features); got {x_shape} "
+            f"and {w_shape}"
         )
-    if x.shape[-1] != w.shape[-1]:
+    if x_shape[-1] != w_shape[-1]:
         raise RuntimeError(
-            f"linear: mat1 and mat2 shapes cannot be multiplied: the input {list(x.shape)} has {x.shape[-1]} features, "
-            f"the weight {list(w.shape)} takes {w.shape[-1]}"
+            f"linear: mat1 and mat2 shapes cannot be multiplied: the input {x_shape} has {x_shape[-1]} features, "
+            f"the weight {w_shape} takes {w_shape[-1]}"
         )
-    if x.dtype != w.dtype:
+    if input.dtype is not weight.dtype:
         raise RuntimeError(
             f"linear: mat1 and mat2 must have the same dtype, but got {input.dtype.name} and {weight.dtype.name}"
         )
-    rows = x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
-    b = None if bias is None else bias.array
-    has_usual_bias = b is None or (b.dtype == w.dtype and b.shape == w.shape[:1])
-    convolve = find_kernel("convolve", rows) if w.ndim == 2 and w.size and has_usual_bias else None
-    if convolve is not None:
-        return _as_convolution(convolve, input, weight, bias, rows)
-    if x.itemsize == 2 and isinstance(x, np.ndarray) and is_low(x.dtype):
-        return _wide_linear(input, weight, bias)
-    y = rows @ w.T
+    return _plus(_linear(input, weight.unsqueeze(0), None).squeeze(-1), bias)
+
+
+def _plus(y: Tensor, bias: Tensor | None) -> Tensor:
+    """Return `y` with a bias of another shape than that of its columns.
+
+    Raises:
+        RuntimeError: the bias does not broadcast to `y`, or has another type.
+    """
     if bias is None:
-        inputs: tuple[Tensor, ...] = (input, weight)
-    else:
-        inputs = (input, weight, bias)
-        _add_bias(y, bias)
-
-    def rule(g: Array, needs: tuple[bool, ...]) -> list[Array | None]:
-        g_rows = g.reshape(rows.shape[0], *w.shape[:-1])
-        grad_x = None
-        if needs[0]:
-            grad_x = (g_rows @ w if w.ndim == 2 else g_rows[:, None] * w).reshape(x.shape)
-        return [
-            grad_x,
-            g_rows.T @ rows if needs[1] else None,
-            g_rows.sum(axis=0).reshape(bias.array.shape) if bias is not None and needs[2] else None,
-        ][: len(needs)]
-
-    name = "View" if x.ndim != 2 else "Mm" if bias is None else "Addmm"
-    return record(y.reshape((*x.shape[:-1], *w.shape[:-1])), name, inputs, rule, saved=(input, weight))
-
-
-def _as_convolution(
-    convolve: Callable[..., Any], input: Tensor, weight: Tensor, bias: Tensor | None, rows: Array
-) -> Tensor:
-    """Return `linear` by the kernels of a convolution that sees one pixel."""
-    shape, w = input.array.shape, weight.array
-    y, _ = convolve(rows, w, _ONE_PIXEL, None if bias is None else bias.array, False)
-
-    def rule(g: Array, needs: tuple[bool, ...]) -> list[Any]:
-        g_rows = g.reshape(rows.shape[0], w.shape[0])
-        grad_x, grad_w = kernel("conv_gradients", g_rows)(g_rows, rows, w, _ONE_PIXEL, needs)
-        if grad_x is not None and len(shape) != 2:
-            grad_x = grad_x.settle().reshape(shape)
-        grad_b = kernel("conv_bias_grad", g_rows)(g_rows) if bias is not None and needs[2] else None
-        return [grad_x, grad_w, grad_b][: len(needs)]
-
-    inputs: tuple[Tensor, ...] = (input, weight) if bias is None else (input, weight, bias)
-    name = "View" if len(shape) != 2 else "Mm" if bias is None else "Addmm"
-    result = y if len(shape) == 2 else y.reshape(*shape[:-1], w.shape[0])
-    return record(result, name, inputs, rule, saved=(input, weight))
+        return y
+    if bias.dtype is not y.dtype:
+        raise RuntimeError(f"linear: `bias` must have the dtype of the input, {y.dtype.name}; got {bias.dtype.name}")
+    fits = bias.ndim <= y.ndim and all(
+        n in (1, m) for n, m in zip(reversed(bias.shape), reversed(y.shape), strict=False)
+    )
+    if not fits:
+        raise RuntimeError(f"linear: `bias` must have the shape {list(y.shape[-1:])}; got {list(bias.shape)}")
+    return y + bias
 
 
 @by_autocast
@@ -258,25 +258,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(f"Class values must be smaller than num_classes (={num_classes}); the largest is {largest}")
     xp = array_module(index)
     return wrap((index[..., None] == xp.arange(num_classes)).astype(np.int64))
-
-
-_wide_linear = rounds_once(linear)
-"""`linear` for floats of 16 bits on the CPU, where no BLAS multiplies them."""
-
-
-def _add_bias(y: Array, bias: Tensor) -> None:
-    """Add `bias` to the rows of `y` in place.
-
-    Raises:
-        RuntimeError: its shape or type does not fit.
-    """
-    b = bias.array
-    if b.dtype != y.dtype:
-        raise RuntimeError(f"linear: `bias` must have the dtype of the input, {y.dtype.name}; got {b.dtype.name}")
-    try:
-        y += b
-    except ValueError:
-        raise RuntimeError(f"linear: `bias` must have the shape {list(y.shape[1:])}; got {list(b.shape)}") from None
 
 
 def _limit_norms(weight: Tensor, index: Array, max_norm: float, norm_type: float) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tinytrain.kernels import find_kernel
 from tinytrain.ops.batch_normalization import given
-from tinytrain.ops.convolution import Options, known_steps
+from tinytrain.ops.convolution import Options, known_plan
 from tinytrain.ops.fusion import RELU
 from tinytrain.recording import record, touch
 from tinytrain.tensor import Tensor
@@ -59,12 +59,12 @@ def normalized_convolution(
         or no kernel set computes them so.
     """
     x, w = input.value, weight.array
-    steps = known_steps("conv2d", x, w, None, options)
+    plan = known_plan("conv2d", x, w, None, options)
     compute = find_kernel("convolve_and_normalize", x)
-    if steps is None or compute is None or x.ndim != 4:
+    if plan is None or compute is None:
         return None
     arrays = [None if each is None else each.array for each in (running_mean, running_var, scale, shift)]
-    found = compute(x, w, steps, *arrays, momentum, eps, *activated[1:])
+    found = compute(x, w, plan.steps, *arrays, momentum, eps, *activated[1:])
     if found is None:
         return None
     for each in (running_mean, running_var):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tinytrain.kernels.fused import activations, convolution, gradients, images, normalization, padding, pooling
+from tinytrain.kernels.fused import activations, convolution, gradients, images, linear, normalization, padding, pooling
 
 KERNELS: dict[str, Callable[..., Any]] = {
     each.__name__: each
@@ -30,6 +30,8 @@ KERNELS: dict[str, Callable[..., Any]] = {
         gradients.through_activation,
         gradients.shared,
         images.gather_images,
+        linear.linear,
+        linear.linear_gradients,
         padding.pad_constant,
         pooling.max_pool_forward,
         pooling.max_pool_input_grad,

@@ -32,8 +32,6 @@ def conv_forward(
     b: Array | None = None,
 ) -> Array:
     """Return the convolution of `x` with `w`; arguments as for the reference, `x` may be pending."""
-    if len(stride) > 2:
-        return reference.conv_forward(x, w, stride, padding, dilation, groups, b)
     return convolve(x, w, Steps((stride, padding, dilation, groups)), b, False)[0]
 
 
@@ -45,21 +43,24 @@ def convolve(
     Args:
         x: the input, perhaps pending.
         w: the weight.
-        steps: at most two axes.
+        steps: how it goes over its input.
         b: a bias or None.
-        with_moments: whether the moments are wanted; they are taken while the result is in cache, if there are values.
+        with_moments: whether the moments are wanted; they are taken while the result is in cache, if there are values
+            and at most two axes.
     """
-    where, source, w = operands(x, w, steps)
-    found = primitives(w).conv_forward(source, w, where, None if b is None else _contiguous(b), with_moments)
-    return (found[0], found[1:]) if with_moments and isinstance(found, tuple) else (found, None)
-
-
-def operands(x: Any, w: Array, steps: Steps) -> tuple[Geometry, Any, Array]:
-    """Return the geometry of a convolution, what the back end reads of its input, and its weight, contiguous."""
     where = steps.numbers
+    if where is None:
+        return reference.convolve(settled(x), w, steps, b, with_moments)
+    x, w = operands(x, w, where)
+    found = primitives(w).conv_forward(x, w, where, None if b is None else _contiguous(b), with_moments)
+    return (found[0], found[1:]) if found.__class__ is tuple else (found, None)
+
+
+def operands(x: Any, w: Array, where: Geometry) -> tuple[Any, Array]:
+    """Return what the back end reads of a convolution's input, and its weight, contiguous."""
     if isinstance(x, Pending):
         x = source_of(x) if reads_pending(w, where, w.shape) else x.settle()
-    return where, x, _contiguous(w)
+    return x, _contiguous(w)
 
 
 def conv_input_grad(
@@ -72,9 +73,9 @@ def conv_input_grad(
     groups: int,
 ) -> Array:
     """Return the gradient of a convolution's input; arguments as for the reference."""
-    if len(stride) > 2:
-        return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     where = Steps((stride, padding, dilation, groups)).numbers
+    if where is None:
+        return reference.conv_input_grad(g, w, x_shape, stride, padding, dilation, groups)
     return primitives(w).conv_input_grad(_output_gradient(g, w, where), _contiguous(w), tuple(x_shape), where, None)[0]
 
 
@@ -88,9 +89,9 @@ def conv_weight_grad(
     groups: int,
 ) -> Array:
     """Return the gradient of a convolution's weight; arguments as for the reference."""
-    if len(stride) > 2:
-        return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     where = Steps((stride, padding, dilation, groups)).numbers
+    if where is None:
+        return reference.conv_weight_grad(g, x, w_shape, stride, padding, dilation, groups)
     w_shape = tuple(w_shape)
     if not reads_pending(g, where, w_shape):
         g, x = settled(g), settled(x)
@@ -104,21 +105,17 @@ def conv_bias_grad(g: Any) -> Array:
     return primitives(g).grad_sums(gradient_source(g), None)[0]
 
 
-def conv_gradients(g: Any, x: Any, w: Array, steps: Steps, needs: tuple[bool, ...]) -> tuple[Any, Any]:
-    """Return both gradients of a convolution, pending; None where not needed.
-
-    Args:
-        g: gradient of the output, perhaps pending.
-        x: the input, perhaps pending.
-        w: the weight.
-        steps: at most two axes.
-        needs: whether the input's and the weight's gradient are wanted.
-    """
+def conv_gradients(g: Any, x: Any, w: Array, steps: Steps, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """Return the gradients of input, weight and bias as the reference does, the first two pending; `x` may be, too."""
     where = steps.numbers
+    if where is None:
+        return reference.conv_gradients(g, settled(x), w, steps, needs)
     if not reads_pending(w, where, w.shape):
         g, x = settled(g), settled(x)
     job = Job(gradient_source(g), x, _contiguous(w), where, needs)
-    return ConvolutionGradient(job) if needs[0] else None, WeightGradient(job) if needs[1] else None
+    grad_x = ConvolutionGradient(job) if needs[0] else None
+    grad_w = WeightGradient(job) if needs[1] else None
+    return (grad_x, grad_w) if len(needs) == 2 else (grad_x, grad_w, conv_bias_grad(g) if needs[2] else None)
 
 
 def _output_gradient(g: Any, w: Array, where: Geometry) -> Any:

@@ -96,7 +96,7 @@ class NormalizedConvolution:
         if self.result.kind != NONE:
             g = through_activation(g, self.result)
         g, grad_scale, grad_shift = batch_norm_gradients(g, self.y, self.mean, self.rstd, self.scale, True)
-        gradients = [*conv_gradients(g, self.x, self.w, self.steps, needs)]
+        gradients = [*conv_gradients(g, self.x, self.w, self.steps, needs[:2])]
         if self.scale is not None:
             gradients.append(grad_scale)
         if self.has_shift:
@@ -134,7 +134,9 @@ def convolve_and_normalize(
         What was computed; None, and nothing has changed, where a vector is not of `o` float32 or a channel of the
         result has not two values.
     """
-    where, source, w = operands(x, w, steps)
+    where = steps.numbers
+    assert where is not None
+    source, w = operands(x, w, where)
     found = primitives(w).conv_and_prepare(source, w, where, running_mean, running_var, scale, shift, eps, momentum)
     if found is None:
         return None

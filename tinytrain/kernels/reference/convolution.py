@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from math import prod
 
 from tinytrain.device import array_module
-from tinytrain.dtypes import is_low
 from tinytrain.kernels.reference.depthwise import (
     depthwise_forward,
     depthwise_input_grad,
@@ -26,6 +25,7 @@ from tinytrain.kernels.reference.depthwise import (
 from tinytrain.kernels.reference.windows import (
     Array,
     Pairs,
+    compute_form,
     inner,
     output_size,
     taps,
@@ -33,6 +33,8 @@ from tinytrain.kernels.reference.windows import (
     to_channels_last,
     window_view,
 )
+from tinytrain.kernels.steps import Steps
+from tinytrain.pending import Pending, settled
 
 # Window rows are gathered piece by piece: the piece stays in cache between the gather and the product, and
 # memory stays bounded for any batch.
@@ -63,7 +65,7 @@ def conv_forward(
     xp = array_module(x)
     kernel = w.shape[2:]
     out_size = tuple(output_size(*axis) for axis in zip(x.shape[2:], kernel, stride, padding, dilation, strict=True))
-    x_last, w_last = _compute_form(to_channels_last(x)), _compute_form(w)
+    x_last, w_last = compute_form(to_channels_last(x)), compute_form(w)
     y = xp.empty((x.shape[0], *out_size, w.shape[0]), x_last.dtype)
     if _is_depthwise(x.shape[1], groups):
         depthwise_forward(x_last, w_last, y, stride, padding, dilation)
@@ -74,7 +76,7 @@ def conv_forward(
             y_rows = y[piece].reshape(-1, groups, w.shape[0] // groups)
             xp.matmul(_rows(windows[(slice(None), *piece)]), matrix, out=y_rows.transpose(1, 0, 2))
     if b is not None:
-        y += _row_of(_compute_form(b), out_size[-1])
+        y += _row_of(compute_form(b), out_size[-1])
     return to_channels_first(y.astype(x.dtype, copy=False))
 
 
@@ -106,7 +108,7 @@ def conv_input_grad(
         turned_padding = _turned_padding(size, out_size, kernel, padding, dilation)
         if all(before >= 0 and after >= 0 for before, after in turned_padding):
             return conv_forward(g, _turned(w, groups), stride, turned_padding, dilation, groups)
-    g_last, w_last = _compute_form(to_channels_last(g)), _compute_form(w)
+    g_last, w_last = compute_form(to_channels_last(g)), compute_form(w)
     if _is_depthwise(c, groups):
         grad = depthwise_input_grad(g_last, w_last, (n, *size, c), stride, padding, dilation)
         return to_channels_first(grad.astype(g.dtype, copy=False))
@@ -150,7 +152,7 @@ def conv_weight_grad(
     xp = array_module(g)
     o, group_channels, *kernel = w_shape
     out_size = g.shape[2:]
-    g_last, x_last = _compute_form(to_channels_last(g)), _compute_form(to_channels_last(x))
+    g_last, x_last = compute_form(to_channels_last(g)), compute_form(to_channels_last(x))
     if _is_depthwise(x.shape[1], groups):
         grad = depthwise_weight_grad(g_last, x_last, w_shape, stride, padding, dilation)
         return grad.astype(g.dtype, copy=False)
@@ -167,15 +169,33 @@ def conv_weight_grad(
 def conv_bias_grad(g: Array) -> Array:
     """Return the gradient of a convolution's bias: `g` `(n, o, *out_size)` summed over all but the channels."""
     xp = array_module(g)
-    g_last = _compute_form(to_channels_last(g))
+    g_last = compute_form(to_channels_last(g))
     if g_last.ndim > 3:  # long rows first: a sum over the last axes would add `o` numbers at a time
         g_last = g_last.sum(axis=tuple(range(g_last.ndim - 2)))
     return xp.asarray(g_last.reshape(-1, g.shape[1]).sum(axis=0)).astype(g.dtype, copy=False)
 
 
-def _compute_form(array: Array) -> Array:
-    """Return floats of 16 bits as float32, so that sums keep their digits; everything else as it is."""
-    return array.astype("float32") if is_low(array.dtype) else array
+def convolve(x: Array, w: Array, steps: Steps, b: Array | None, with_moments: bool) -> tuple[Array, None]:
+    """Return the convolution, and no moments: who wants them takes them; arguments as for `conv_forward`."""
+    stride, padding, dilation, groups = steps
+    return conv_forward(x, w, stride, padding, dilation, groups, b), None
+
+
+def conv_gradients(
+    g: Array | Pending, x: Array, w: Array, steps: Steps, needs: Sequence[bool]
+) -> tuple[Array | None, ...]:
+    """Return the gradients of a convolution's input, weight and bias, None where not needed.
+
+    Args:
+        g: gradient of the output, perhaps pending.
+        x, w: what was convolved.
+        steps: how.
+        needs: whether each is wanted, two or three.
+    """
+    g = settled(g)
+    grad_x = conv_input_grad(g, w, x.shape, *steps) if needs[0] else None
+    grad_w = conv_weight_grad(g, x, w.shape, *steps) if needs[1] else None
+    return (grad_x, grad_w) if len(needs) == 2 else (grad_x, grad_w, conv_bias_grad(g) if needs[2] else None)
 
 
 def _is_depthwise(channels: int, groups: int) -> bool:

@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 from tinytrain.device import array_module
+from tinytrain.dtypes import is_low
 
 Array = Any
 Pairs = Sequence[tuple[int, int]]
@@ -93,3 +94,8 @@ def axis_taps(
             inputs = slice(start, start + (last - first) * stride + 1, stride)
             found.append((tap, slice(first, last + 1), inputs))
     return found
+
+
+def compute_form(array: Array) -> Array:
+    """Return floats of 16 bits as float32, so that sums keep their digits; everything else as it is."""
+    return array.astype("float32") if is_low(array.dtype) else array
