@@ -49,9 +49,10 @@ def operands(kind, seed=0):
     return images(rng, 2, 40, 12, 12), drawn(rng, 48, 40, size, size), g, geometry
 
 
-def test_numbers_of_24_bits_come_through_whole():
-    x = images(np.random.default_rng(0), 2, 64, 9, 9)
-    identity = np.eye(64, dtype=np.float32).reshape(64, 64, 1, 1)
+@pytest.mark.parametrize("channels", [16, 40, 48, 64])
+def test_numbers_of_24_bits_come_through_whole(channels):
+    x = images(np.random.default_rng(0), 2, channels, 9, 9)
+    identity = np.eye(channels, dtype=np.float32).reshape(channels, channels, 1, 1)
     found, expected = _native.conv_forward(x, identity, POINTWISE, None, False), x
     assert np.array_equal(found, expected)
     grad, *_ = _native.conv_input_grad(x, identity, x.shape, POINTWISE, None)
@@ -124,6 +125,9 @@ def test_tiles_are_taken_where_there_is_much_to_multiply():
     assert not np.array_equal(*on_and_off(images(rng, 8, 128, 16, 16), w, POINTWISE))
     assert np.array_equal(*on_and_off(images(rng, 1, 128, 4, 4), w, POINTWISE))
     assert np.array_equal(*on_and_off(images(rng, 8, 16, 16, 16), np.ascontiguousarray(w[:, :16]), POINTWISE))
+    assert not np.array_equal(
+        *on_and_off(images(rng, 8, 16, 16, 16), drawn(rng, 32, 16, 5, 5), (1, 1, 2, 2, 2, 2, 1, 1, 1))
+    )
 
 
 def test_the_switch_takes_no_other_value():

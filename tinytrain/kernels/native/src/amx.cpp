@@ -17,6 +17,12 @@ static bool takes_tiles(const Geometry& g, int64_t least_channels) {
   return std::min(g.c, g.o) >= least_channels && g.c * g.o * taps >= 64 * 64 && taps >= g.sh * g.sw && g.out_pixels() >= 512;
 }
 
+// The same for what is computed from `depth` channels, each met by the taps: half as many will do where the taps are many.
+static bool takes_tiles_for_taps(const Geometry& g, int64_t depth) {
+  const int64_t taps = g.kh * g.kw;
+  return takes_tiles(g, taps > 1 && depth * taps >= 9 * 32 && std::max(g.c, g.o) >= 32 ? 16 : 32);
+}
+
 static bool takes_tiles_winograd(const Geometry& g) {
   if (tiles_use == NEVER) return false;
   if (tiles_use == ALWAYS) return true;
@@ -25,7 +31,7 @@ static bool takes_tiles_winograd(const Geometry& g) {
 
 static void conv_forward(const Geometry& g, const Source& x, const float* w, const float* bias, float* y, Moments moments) {
   const bool winograd = takes_winograd(g, FORWARD), unfolding = unfolds_forward(g);
-  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(unfolding ? unfolded(g) : g, 32)))
+  if (!(winograd ? takes_tiles_winograd(g) : unfolding ? takes_tiles(unfolded(g), 32) : takes_tiles_for_taps(g, g.c)))
     return avx512::table.conv_forward(g, x, w, bias, y, moments);
   if (winograd) return conv_forward_winograd<AmxProducts>(g, x, w, bias, y, moments);
   if (unfolding) return conv_forward_unfolded<AmxProducts>(g, x, w, bias, y, moments);
@@ -39,7 +45,8 @@ static void conv_weight_grad(const Geometry& g, const GradSource& grads, const S
 
 static void conv_input_grad(const Geometry& g, const GradSource& grads, const float* w, const GradSink& sink) {
   const bool winograd = takes_winograd(g, INPUT_GRAD);
-  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles(g, 32))) return avx512::table.conv_input_grad(g, grads, w, sink);
+  if (!(winograd ? takes_tiles_winograd(g) : takes_tiles_for_taps(g, g.o)))
+    return avx512::table.conv_input_grad(g, grads, w, sink);
   (winograd ? conv_input_grad_winograd<AmxProducts> : conv_input_grad_dense<AmxProducts>)(g, grads, w, sink);
 }
 

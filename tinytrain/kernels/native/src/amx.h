@@ -12,7 +12,7 @@
 //
 // A tile holds 16 rows of 32 numbers of the left side, or 32 rows of 16 numbers of the right side, in pairs. 32 numbers along
 // the depth of the product are a slice; word i of 16 has the numbers i and 16 + i of its slice. Which are paired does not
-// matter as long as both sides agree, and so two vectors make one without a shuffle.
+// matter as long as both sides agree, and so two vectors make one without a shuffle. The last slice may be half a one.
 #pragma once
 
 #include "winograd.h"
@@ -45,6 +45,23 @@ static inline bool all_split(vec odd) { return _mm512_cmp_ps_mask((__m512)odd, (
 
 static inline vec pair(bits low, bits high) { return (vec)(low >> 16 | (high & UPPER)); }
 
+// The words of a slice, from the parts of its numbers up to 15 and of those from 16 on.
+static inline __attribute__((always_inline)) void pair_parts(const bits* low, const bits* high, vec* words) {
+#pragma GCC unroll 3
+  for (int p = 0; p < PARTS; p++) words[p] = pair(low[p], high[p]);
+}
+
+// Half a slice, of up to 16 numbers, leaves room for a second pair of parts beside the first: three products instead of six. The
+// left side of these is hh, mm and hl, the right side hm for two of them and lh.
+static inline bool is_half(int64_t numbers) { return numbers <= EDGE; }
+
+template <bool LEFT>
+static inline __attribute__((always_inline)) void pair_half(const bits* parts, vec* words) {
+  const bits h = parts[0], m = parts[1], l = parts[2];
+  if (LEFT) words[0] = pair(h, h), words[1] = pair(m, m), words[2] = pair(h, l);
+  else words[0] = pair(h, m), words[1] = pair(l, h), words[2] = (vec){};
+}
+
 // One side of a product. Tile `i` across (of rows or of columns) and `k` along the depth has its part p at
 // `at + i * across + k * along + p * apart`, its rows `pitch` from each other.
 struct Tiled {
@@ -73,12 +90,15 @@ static void split_slice(From&& from, int64_t rows, int64_t columns, int64_t slic
     vec words[PARTS][EDGE];
     for (int64_t i = 0; i < EDGE; i++) {
       bits low[PARTS] = {}, high[PARTS] = {};
+      vec row[PARTS];
       if (i < rows) split(load_some(from(i) + column, left), low, odd);
       if (i + EDGE < rows) split(load_some(from(i + EDGE) + column, left), high, odd);
+      if (is_half(rows)) pair_half<TURNED>(low, row);
+      else pair_parts(low, high, row);
 #pragma GCC unroll 3
       for (int p = 0; p < PARTS; p++) {
-        if (TURNED) words[p][i] = pair(low[p], high[p]);
-        else store(place + p * TILE_FLOATS + i * EDGE, pair(low[p], high[p]));
+        if (TURNED) words[p][i] = row[p];
+        else store(place + p * TILE_FLOATS + i * EDGE, row[p]);
       }
     }
     for (int p = 0; TURNED && p < PARTS; p++) {
@@ -91,11 +111,17 @@ static void split_slice(From&& from, int64_t rows, int64_t columns, int64_t slic
 // A row of floats as one of a left side.
 static inline void split_row(const float* x, int64_t columns, float* to, vec& odd) {
   for (int64_t c = 0; c < columns; c += SLICE, to += PARTS * EDGE) {
-    bits low[PARTS], high[PARTS] = {};
+    bits low[PARTS], high[PARTS];
+    vec words[PARTS];
     split(load_some(x + c, columns - c), low, odd);
-    if (columns - c > VL) split(load_some(x + c + VL, columns - c - VL), high, odd);
+    if (is_half(columns - c)) {
+      pair_half<true>(low, words);
+    } else {
+      split(load_some(x + c + VL, columns - c - VL), high, odd);
+      pair_parts(low, high, words);
+    }
 #pragma GCC unroll 3
-    for (int p = 0; p < PARTS; p++) store(to + p * EDGE, pair(low[p], high[p]));
+    for (int p = 0; p < PARTS; p++) store(to + p * EDGE, words[p]);
   }
 }
 
@@ -126,11 +152,12 @@ static inline __attribute__((always_inline)) void sum_products(const Tiled& a, c
   if (I > 1) _tile_dpbf16ps(2, 5, 6);                \
   if (I > 1 && J > 1) _tile_dpbf16ps(3, 5, 7);       \
   ahead.fetch()
-  const int64_t slices = slices_of(runs.length);
+  const int64_t whole = (runs.length + EDGE - 1) / SLICE;
+  const bool has_half = slices_of(runs.length) > whole;
   for (int run = 0; run < runs.count; run++) {
     const float* x = runs.a + runs.a_offset[run];
     const float* w = runs.b + runs.b_offset[run];
-    for (int64_t slice = 0; slice < slices; slice++, x += a.along, w += b.along) {
+    for (int64_t slice = 0; slice < whole; slice++, x += a.along, w += b.along) {
       LOAD_A(2);
       LOAD_B(0);
       MULTIPLY;
@@ -145,6 +172,15 @@ static inline __attribute__((always_inline)) void sum_products(const Tiled& a, c
       LOAD_B(2);
       MULTIPLY;
     }
+    if (!has_half) continue;
+    LOAD_A(2);
+    LOAD_B(1);
+    MULTIPLY;
+    LOAD_A(1);
+    LOAD_B(0);
+    MULTIPLY;
+    LOAD_A(0);
+    MULTIPLY;
   }
 #undef LOAD_A
 #undef LOAD_B
@@ -243,9 +279,11 @@ struct AmxProducts {
                    int64_t sw = 1) {
     Left left = empty_left(rows, columns, channels, sh, sw);
     vec odd = {};
-    for (int64_t y = 0; y < rows; y++)
-      for (int64_t x = 0; x < columns; x++, pixels += pixel_pitch)
-        split_row(pixels, channels, left.at + left.place(y, x), odd);
+    for (int64_t y = 0; y < rows; y++, pixels += columns * pixel_pitch)
+      for (int64_t phase = 0; phase < sw; phase++) {
+        float* to = left.at + left.place(y, phase);
+        for (int64_t x = phase; x < columns; x += sw, to += left.step) split_row(pixels + x * pixel_pitch, channels, to, odd);
+      }
     left.is_whole = all_split(odd);
     return left;
   }
@@ -321,8 +359,8 @@ struct AmxProducts {
           turned(tiled<true>(pixels, rows, scratch(SCRATCH_TURNED, tiled_floats(pixels, rows)))) {
       vec odd = {};
       each_slice(pixels, rows, read, [&](int64_t k, int64_t count, const float* at, int64_t pitch) {
-        for (int64_t i = 0; i < count; i++)
-          split_row(at + i * pitch, rows, rows_of_pixels.at + rows_of_pixels.place(0, k + i), odd);
+        float* to = rows_of_pixels.at + k * rows_of_pixels.step;
+        for (int64_t i = 0; i < count; i++) split_row(at + i * pitch, rows, to + i * rows_of_pixels.step, odd);
         split_slice<true>([&](int64_t i) { return at + i * pitch; }, count, rows, k / SLICE, turned, odd);
       });
       rows_of_pixels.is_whole = all_split(odd);
