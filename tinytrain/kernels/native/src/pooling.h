@@ -8,7 +8,8 @@ namespace TT_ISA {
 // The taps of a window along one axis that lie inside the input.
 struct Inside {
   int64_t first, last;
-  Inside(int64_t start, int64_t taps, int64_t dilation, int64_t size) {
+  Inside(int64_t start, int64_t taps, int64_t dilation, int64_t size) : first(0), last(taps - 1) {
+    if (start >= 0 && start + last * dilation < size) return;  // most do; a division takes longer than some windows
     first = start < 0 ? (-start + dilation - 1) / dilation : 0;
     last = start >= size ? -1 : std::min(taps - 1, (size - 1 - start) / dilation);
   }
