@@ -104,6 +104,12 @@ def test_squeeze_leaves_out_dims_of_one():
         x.squeeze((0, 0))
 
 
+def test_squeeze_is_named_by_its_form():
+    x = numbers(1, 2, 1).requires_grad_()
+    named = [x.squeeze().grad_fn.name(), x.squeeze(0).grad_fn.name(), x.squeeze((0, 2)).grad_fn.name()]
+    assert named == ["SqueezeBackward0", "SqueezeBackward1", "SqueezeBackward2"]
+
+
 def test_unsqueeze_adds_a_dimension_of_one():
     x = numbers(2, 3)
     assert [x.unsqueeze(dim).shape for dim in (0, 1, 2, -1)] == [(1, 2, 3), (2, 1, 3), (2, 3, 1), (2, 3, 1)]

@@ -171,7 +171,9 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
         if len(set(dims)) < len(dims):
             raise RuntimeError(f"squeeze: a dim appears multiple times in the list of dims {dim}")
     kept = tuple(size for i, size in enumerate(shape) if size != 1 or i not in dims)
-    return _reshaped(input, kept, "Squeeze")
+    # PyTorch numbers its forms: of all dims, of one, of several.
+    name = "Squeeze" if dim is None else "SqueezeBackward1" if isinstance(dim, int) else "SqueezeBackward2"
+    return _reshaped(input, kept, name)
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
