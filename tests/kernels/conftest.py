@@ -15,7 +15,7 @@ from tinytrain.kernels import native
 
 def ways_to_compute() -> list[str]:
     """Return the instruction sets of this processor, and once more the one with tiles, for whatever they can do."""
-    found = native._native.instruction_sets()
+    found = native.EXTENSION.instruction_sets()
     return [*(["amx always"] if "amx" in found else []), *found]
 
 
@@ -25,13 +25,13 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
     if native.PROBLEM:
         pytest.skip(f"the native kernels are {native.PROBLEM}")
     name, *everywhere = request.param.split()
-    native._native.use(name)
-    native._native.use_tiles(everywhere[0] if everywhere else True)
+    native.EXTENSION.use(name)
+    native.EXTENSION.use_tiles(everywhere[0] if everywhere else True)
     yield name
-    native._native.use_tiles(True)
+    native.EXTENSION.use_tiles(True)
     choice = os.environ.get(kernels.ENVIRONMENT_VARIABLE, "auto")
-    found = native._native.instruction_sets()
-    native._native.use(choice if choice in found else found[0])
+    found = native.EXTENSION.instruction_sets()
+    native.EXTENSION.use(choice if choice in found else found[0])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from tests.kernels.native_reference import channels_last
 from tinytrain.kernels import native
 
-_native = native._native
+_native = native.EXTENSION
 if native.PROBLEM or "amx" not in _native.instruction_sets():
     pytest.skip("this processor, or its system, has no AMX", allow_module_level=True)
 

@@ -37,7 +37,7 @@ from tests.kernels.native_reference import (
 )
 from tinytrain.kernels import native
 
-_native = native._native
+_native = native.EXTENSION
 pytestmark = pytest.mark.usefixtures("instruction_set")
 
 

@@ -22,7 +22,7 @@ from tinytrain.kernels.fused import padding, pooling
 from tinytrain.kernels.reference import padding as reference_padding
 from tinytrain.kernels.reference import pooling as reference_pooling
 
-_native = native._native
+_native = native.EXTENSION
 pytestmark = pytest.mark.usefixtures("instruction_set")
 
 SHAPES = {
