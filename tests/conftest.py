@@ -17,6 +17,15 @@ if os.environ.get("TINYTRAIN_EMULATED_GPU") == "1":
     os.environ["PYTHONPATH"] = os.pathsep.join([*_paths, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip all that would run on the emulated GPU where nothing compiles its kernels."""
+    from tests.emulation.host import compiler_problem
+
+    if os.environ.get("TINYTRAIN_EMULATED_GPU") == "1" and (problem := compiler_problem()) is not None:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=problem))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Return the folder of real data for development; the test is skipped where there is none.

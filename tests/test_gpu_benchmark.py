@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.emulation.host import compiler_problem
+
+pytestmark = pytest.mark.skipif(compiler_problem() is not None, reason=str(compiler_problem()))
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 EMULATION = REPOSITORY / "tests" / "emulation" / "packages"
 

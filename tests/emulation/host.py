@@ -17,6 +17,7 @@ import functools
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -253,6 +254,13 @@ def _run(command: list[str]) -> str:
     if done.returncode:
         raise CompileError(done.stderr)
     return done.stdout
+
+
+def compiler_problem() -> str | None:
+    """Return why nothing can be compiled; None where it can."""
+    found = shutil.which(_compiler())
+    works = found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
+    return None if works else f"the emulated GPU compiles with {_compiler()}, which is not there (CXX names another)"
 
 
 def _compiler() -> str:

@@ -6,7 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from tests.emulation.host import CompileError, LaunchError, compile_source
+from tests.emulation.host import CompileError, LaunchError, compile_source, compiler_problem
+
+pytestmark = pytest.mark.skipif(compiler_problem() is not None, reason=str(compiler_problem()))
 
 SOURCE = r"""
 #include <cuda_bf16.h>
