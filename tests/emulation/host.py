@@ -256,6 +256,7 @@ def _run(command: list[str]) -> str:
     return done.stdout
 
 
+@functools.cache
 def compiler_problem() -> str | None:
     """Return why nothing can be compiled; None where it can."""
     found = shutil.which(_compiler())
